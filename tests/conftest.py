@@ -1,0 +1,26 @@
+"What the tests share: where the repository and its notebooks are, and a cache that the user's own model is not in."
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+MODULES = {m[2]: nb for nb in sorted((ROOT/"nbs").glob("*.ipynb")) if (m := re.fullmatch(r"(\d+)_(\w+)", nb.stem))}
+
+
+def shared(*parts):
+    "A file beside the repository that a clone elsewhere does not have: skip the test there, saying so."
+    path = ROOT.parent.joinpath("shared", *parts)
+    if not path.exists(): pytest.skip(f"{'/'.join(parts)} is not beside this clone")
+    return path
+
+
+@pytest.fixture
+def outside(tmp_path, monkeypatch):
+    "Work in an empty directory that is not the repository."
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
