@@ -333,20 +333,24 @@ def _mixture_cdf(
 ) -> tuple: # Points of the distribution functions: probabilities and amounts, each (R, M)
     "The distribution function of mixtures at every knot of every table."
     knots = np.concatenate([t.values for t in tables], axis=1)
-    order = np.argsort(knots, axis=1, kind="stable")
-    x = np.take_along_axis(knots, order, axis=1)
-    cumulative, start = np.zeros(x.shape), 0
+    narrow, start = 1e-9 * np.abs(knots).max(axis=1, keepdims=True), 0
+    atom, turn = np.zeros(knots.shape), np.zeros(knots.shape)
     for table, weight in zip(tables, weights):
-        K, p = len(table.levels), table.levels
-        n = np.cumsum((order >= start) & (order < start + K), axis=1)
-        low, high = np.maximum(n - 1, 0), np.minimum(n, K - 1)
-        row = K * np.arange(len(x))[:, None]
-        v_low = table.values.ravel()[low + row]
-        F = p[low] + _fraction(x - v_low, table.values.ravel()[high + row] - v_low) * (p[high] - p[low])
-        cumulative += weight[:, None] * F
-        start += K
-    return np.maximum.accumulate(cumulative, axis=1), x
+        stop = start + len(table.levels)
+        width, mass = np.diff(table.values, axis=1), np.diff(table.levels) * weight[:, None]
+        density = np.divide(mass, width, out=np.zeros(width.shape), where=width > narrow)
+        atom[:, start + 1:stop] = np.where(width > narrow, 0.0, mass)
+        turn[:, start:stop - 1] += density
+        turn[:, start + 1:stop] -= density
+        start = stop
+    order = np.argsort(knots, axis=1, kind="stable") + knots.shape[1] * np.arange(len(knots))[:, None]
+    x = knots.ravel()[order]
+    rise = atom.ravel()[order]
+    rise[:, 1:] += np.cumsum(turn.ravel()[order], axis=1)[:, :-1] * np.diff(x, axis=1)
+    cumulative = np.maximum.accumulate(np.cumsum(rise, axis=1), axis=1)
+    return np.minimum(cumulative / cumulative[:, -1:], 1.0), x
 
+# %% ../nbs/12_distributions.ipynb #1ae680fd
 def pool(
     tables: Sequence[QuantileTable], # Laws to mix, all of one shape; their levels may differ
     weights, # Weights >= 0 summing to 1 over the first axis, shape (len(tables),) or (len(tables), ...) broadcast against the laws' shape
