@@ -95,7 +95,8 @@ class _Bracket:
         few, many = self.few[rows], self.many[rows]
         room, wanted = many.sum(1) - few.sum(1), self.available[rows] - few.sum(1)
         theta = np.clip(np.divide(wanted, room, out=np.zeros(len(room)), where=room > 0), 0, 1)
-        return few + theta[:, None] * (many - few)
+        theta = theta[:, None]
+        return np.where(theta < .5, few + theta * (many - few), many - (1 - theta) * (many - few)) # both ends exactly
 
 # %% ../nbs/42_allocation.ipynb #03e5c56a
 def _try_jumps(

@@ -12,6 +12,23 @@ from dataclasses import dataclass
 import numpy as np
 
 # %% ../nbs/12_distributions.ipynb #2459a9dc
+def _count_below(
+    values: np.ndarray, # Knots, shape (..., K)
+    x: np.ndarray, # Amounts, shape (...)
+    below, # np.less or np.less_equal: when a knot counts
+) -> np.ndarray: # Number of knots below, shape (...)
+    "Count the knots below each amount."
+    K = values.shape[-1]
+    if values.size < 50_000 or not values.flags.c_contiguous:
+        return np.count_nonzero(below(values, x[..., None]), axis=-1)
+    flat, start = values.ravel(), K * np.arange(x.size).reshape(x.shape) - 1
+    n, step = np.zeros(x.shape, int), 1 << (K.bit_length() - 1)
+    while step:
+        reach = np.minimum(n + step, K)
+        n = np.where(below(flat.take(start + reach), x), reach, n)
+        step >>= 1
+    return n
+
 def _segment(
     levels: np.ndarray, # Levels, shape (K,)
     values: np.ndarray, # Knots, shape (..., K)
@@ -19,8 +36,7 @@ def _segment(
     side: str, # "right" counts the knots at `x` as below, "left" does not
 ) -> tuple: # Level and value at the lower and the upper knot around `x`: (p_low, p_high, v_low, v_high), each (...)
     "The knots that enclose each amount; outside of the support both are the end knot."
-    below = values <= x[..., None] if side == "right" else values < x[..., None]
-    n = np.count_nonzero(below, axis=-1)
+    n = _count_below(values, x, np.less_equal if side == "right" else np.less)
     low, high = np.maximum(n - 1, 0), np.minimum(n, len(levels) - 1)
     v_low = np.take_along_axis(values, low[..., None], -1)[..., 0]
     v_high = np.take_along_axis(values, high[..., None], -1)[..., 0]
@@ -112,6 +128,13 @@ class QuantileTable:
     def __repr__(self):
         return f"QuantileTable(shape={self.shape}, {len(self.levels)} levels)"
 
+    @classmethod
+    def _trusted(cls, levels, values):
+        table = object.__new__(cls) # made from a checked table by a step that keeps its order
+        object.__setattr__(table, "levels", levels)
+        object.__setattr__(table, "values", values)
+        return table
+
     @property
     def shape(self) -> tuple: # Shape of the array of distributions, without the levels
         "Shape of the array of distributions."
@@ -126,7 +149,7 @@ class QuantileTable:
     ) -> "QuantileTable": # The distributions chosen
         "Choose distributions by their leading axes."
         key = key if isinstance(key, tuple) else (key,)
-        return QuantileTable(self.levels, self.values[(*key, slice(None)) if any(k is Ellipsis for k in key) else (*key, Ellipsis)])
+        return self._trusted(self.levels, self.values[(*key, slice(None)) if any(k is Ellipsis for k in key) else (*key, Ellipsis)])
 
     def quantile(
         self,
@@ -242,9 +265,9 @@ class QuantileTable:
     ) -> "QuantileTable": # The laws of factor * S
         "Multiply the amounts."
         factor = np.asarray(factor, float)
-        if not (factor >= 0).all():
-            raise ValueError(f"Got a smallest factor of {factor.min()}, but expected factors of 0 or more.")
-        return QuantileTable(self.levels, self.values * factor[..., None])
+        if not ((factor >= 0) & (factor < np.inf)).all():
+            raise ValueError(f"Got factors from {factor.min()} to {factor.max()}, but expected finite factors of 0 or more.")
+        return self._trusted(self.levels, self.values * factor[..., None])
 
     def shift(
         self,
@@ -363,7 +386,7 @@ def pool(
     if len(weights) != len(tables) or not (weights >= 0).all() or not np.allclose(weights.sum(0), 1, atol=1e-6):
         raise ValueError(f"Got {weights=}, but expected {len(tables)} weights >= 0 that sum to 1.")
     weights = np.stack([np.broadcast_to(w, shape).ravel() for w in weights / weights.sum(0)])
-    rows = [QuantileTable(t.levels, t.values.reshape(-1, len(t.levels))) for t in tables]
+    rows = [QuantileTable._trusted(t.levels, t.values.reshape(-1, len(t.levels))) for t in tables]
     values = np.empty((*shape, len(levels)))
     flat = values.reshape(-1, len(levels))
     for i in range(0, len(flat), 128): # pieces that stay in the processor's cache
