@@ -55,7 +55,7 @@ def _field(record, name):
 
 def _legend_below(ax, ncols):
     "A legend under the axes, where no row can hide it."
-    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.5 / ax.figure.get_figheight()), ncols=ncols, frameon=False, fontsize="small")
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.56 / ax.figure.get_figheight()), ncols=ncols, frameon=False, fontsize="small")
 
 def _rows_of(ax, labels):
     "One row per label, first on top."
