@@ -106,7 +106,7 @@ class TableRenderer:
     def _repr_markdown_(self):
         source = NbdevLookup().code(f"{self.sym.__module__}.{self.sym.__qualname__}")
         link = f'[source]({source}){{target="_blank" style="float:right; font-size:smaller"}}' if source else ""
-        parts = [link, f"{'#' * self.title_level} {self.name}", f"```python\n{signature_line(self.sym)}\n```", self._words(), parameter_table(self.sym)]
+        parts = [f"{'#' * self.title_level} {self.name}", link, f"```python\n{signature_line(self.sym)}\n```", self._words(), parameter_table(self.sym)]
         if inspect.isclass(self.sym): parts.append(method_list(self.sym))
         return "\n\n".join(p for p in parts if p)
 
@@ -136,6 +136,7 @@ def to_myst(
         page, fragment = match[1], match[2] or ""
         if page not in ids: return match[0]
         return f"](/{page}.ipynb{fragment if fragment[1:] in ids[page] else ''})"
+    text = re.sub(r"^\[source\]\(([^)]*)\)\{[^}]*\}$", r'<p><a class="source" href="\1">source</a></p>', text, flags=re.M)
     text = _CALLOUT.sub(r"\1{\2}", _ATTRIBUTES.sub(r"\1", text))
     return re.sub(rf"\]\({re.escape(site)}/([\w./-]+?)\.html(#[^)]*)?\)", local, text)
 
@@ -294,7 +295,7 @@ def build_offline() -> int: # Exit code: 0 if there was not one warning
         nbformat.write(nb, src/f"{name}.ipynb")
     (src/"conf.py").write_text(_CONF.format(title=cfg.title, copyright=cfg.copyright), encoding="utf-8")
     (src/"_static").mkdir()
-    (src/"_static"/"wide.css").write_text(".content { width: 58em; max-width: 100%; } table.docutils { font-size: .9em; }\n", encoding="utf-8")
+    (src/"_static"/"wide.css").write_text(".content { width: 58em; max-width: 100%; } table.docutils { font-size: .9em; margin-left: 0; } div.math { overflow: visible; } p:has(> a.source) { float: right; font-size: .8em; }\n", encoding="utf-8")
     (src/"slugs.py").write_text("import re\n" + inspect.getsource(slug), encoding="utf-8")
     shutil.rmtree(cfg.doc_path, ignore_errors=True)
     return subprocess.call([sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html", src, cfg.doc_path])
