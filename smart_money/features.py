@@ -63,28 +63,37 @@ PERCENTILES = ("income_percentile_national", "income_percentile_age_group", "inc
 PLACE_FACTS = ("location_tier", "cost_index", "regional_indicator", *PERCENTILES, "market_median_income")
 
 
-def _percentiles(place, income, age):
+@lru_cache(maxsize=100_000)
+def _look_up(location, market):
+    "The place that a location means in a market (or anywhere), and its market; None where either is unknown."
+    try: home = market and load_market(market)
+    except InputError: return resolve_location(None), None
+    place = resolve_location(location, home)
+    return place, home or (place.market and load_market(place.market))
+
+
+def _percentiles(place, market, income, age):
     "Income percentiles and the market's median for households of one place, shape (4, n)."
-    if place.market is None: return np.full((4, len(income)), np.nan)
-    market = load_market(place.market)
-    known_place = market.income_percentile(income, region=place.region) if place.region else np.full(len(income), np.nan)
-    return np.stack([market.income_percentile(income), market.income_percentile(income, age=age), known_place,
-                     np.full(len(income), market.median_income, float)])
+    unknown = np.full(len(income), np.nan)
+    if market is None: return np.stack([unknown] * 4)
+    there = market.income_percentile(income, region=place.region) if place.region else unknown
+    return np.stack([market.income_percentile(income), market.income_percentile(income, age=age), there, np.full(len(income), market.median_income)])
 
 
 def place_profile(
-    places: list, # Distinct resolved places
-    place_of: np.ndarray, # Position in `places` of each household, shape (n,)
+    words: list[tuple], # Distinct pairs of location and market, each a text or None
+    which: np.ndarray, # Position in `words` of each household, shape (n,)
     income: np.ndarray, # Take-home income, shape (n,), currency/month
     age: np.ndarray, # Years, shape (n,)
-) -> dict[str, np.ndarray]: # Tier, cost index, regional indicator, percentiles, median income
+) -> dict[str, np.ndarray]: # An array for each of `PLACE_FACTS`
     "Look up what place and market say about each household."
-    facts = np.array([(p.tier, p.cost_index, p.regional_indicator) for p in places], float).T[:, place_of]
-    standing, order = np.full((4, len(income)), np.nan), np.argsort(place_of, kind="stable")
-    ends = place_of[order].searchsorted(range(len(places)), side="right")
-    for place, start, end in zip(places, (0, *ends), ends):
+    known = [_look_up(*pair) for pair in words]
+    facts = np.array([(p.tier, p.cost_index, p.regional_indicator) for p, _ in known], float).T[:, which]
+    standing, order = np.full((4, len(income)), np.nan), np.argsort(which, kind="stable")
+    ends = which[order].searchsorted(range(len(known)), side="right")
+    for (place, market), start, end in zip(known, (0, *ends), ends):
         rows = order[start:end]
-        standing[:, rows] = _percentiles(place, income[rows], age[rows])
+        standing[:, rows] = _percentiles(place, market, income[rows], age[rows])
     return dict(zip(PLACE_FACTS, (*facts, *standing)))
 
 # %% ../nbs/31_features.ipynb #2952a713
@@ -133,8 +142,8 @@ def _household_profile(user):
     values = dict(risk_tolerance=risk, investment_experience=experience,
                   **{name: getattr(user, name, None) for name in ("monthly_income", "age", "household_size", "savings_goal")})
     numbers = {name: np.array([np.nan if v is None else v], float) for name, v in values.items()}
-    place = resolve_location(getattr(user, "location", None), getattr(user, "market", None))
-    return numbers | place_profile([place], np.zeros(1, int), numbers["monthly_income"], numbers["age"])
+    words = getattr(user, "location", None), getattr(user, "market", None)
+    return numbers | place_profile([words], np.zeros(1, int), numbers["monthly_income"], numbers["age"])
 
 
 def _check_categories(expenses, categories):
@@ -235,10 +244,9 @@ def _panel_profile(panel, rows):
     columns |= dict(risk_tolerance=_codes(panel, "risk_tolerance", RISK_TOLERANCES, rows),
                     investment_experience=_codes(panel, "investment_experience", INVESTMENT_EXPERIENCES, rows))
     words = pd.DataFrame({name: panel[name].to_numpy()[rows] if name in panel else [None] * len(rows) for name in ("location", "market")}, dtype=object)
-    place_of = words.groupby(["location", "market"], dropna=False, sort=False).ngroup().to_numpy()
-    distinct = words[~pd.Series(place_of).duplicated()].itertuples(index=False)
-    places = [resolve_location(*(w if isinstance(w, str) else None for w in pair)) for pair in distinct]
-    return columns | place_profile(places, place_of, columns["monthly_income"], columns["age"])
+    which = words.groupby(["location", "market"], dropna=False, sort=False).ngroup().to_numpy()
+    distinct = [tuple(w if isinstance(w, str) else None for w in pair) for pair in words[~pd.Series(which).duplicated()].itertuples(index=False)]
+    return columns | place_profile(distinct, which, columns["monthly_income"], columns["age"])
 
 # %% ../nbs/31_features.ipynb #b680c6d1
 def _sorted_panel(panel):
