@@ -138,20 +138,29 @@ class Market:
     def __repr__(self) -> str: return f"Market({self.code}: {self.name}, {self.currency} of {self.reference_year})"
 
     @cached_property
-    def _curves(self) -> tuple[np.ndarray, dict[tuple[str, str], int]]:
-        return np.array([*self.curves.values(), np.full(len(self.levels), np.nan)]), {key: i for i, key in enumerate(self.curves)}
+    def _knots(self) -> tuple[np.ndarray, np.ndarray, dict[tuple[str, str], int]]:
+        "Levels from 0, incomes from 0 at them with a last row of NaN, and the rows of the groups."
+        incomes = np.array([*self.curves.values(), np.full(len(self.levels), np.nan)])
+        return np.r_[0, self.levels], np.c_[np.zeros(len(incomes)), incomes], {key: i for i, key in enumerate(self.curves)}
 
     @cached_property
-    def _age_groups(self) -> tuple[np.ndarray, np.ndarray]:
-        "First ages of the groups, and their rows among the curves."
-        first = sorted((_first_age(group), i) for (by, group), i in self._curves[1].items() if by == "age")
-        return np.array([age for age, _ in first]), np.array([i for _, i in first] + [-1])
+    def _age_rows(self) -> tuple[np.ndarray, np.ndarray]:
+        "First ages of the age groups, and their rows; -1 below the first."
+        first = sorted((_first_age(group), row) for (by, group), row in self._knots[2].items() if by == "age")
+        return np.array([age for age, _ in first]), np.array([-1, *(row for _, row in first)])
+
+    @cached_property
+    def _tax(self) -> tuple[np.ndarray, np.ndarray, float]:
+        "Take-home per month and income before tax per year, from the origin, and the last slope."
+        x, y = np.r_[0, self.group_income], np.r_[0, self.group_before_tax]
+        return x, y, (y[-1] - y[-2]) / (x[-1] - x[-2])
 
     def before_tax(self,
         monthly_income, # Take-home per month, shape (n,) or a number
     ) -> np.ndarray: # Before tax per year, shape (n,); NaN where not available
         "Income before tax that goes with a take-home income."
-        return _along(12 * self.group_income, self.group_before_tax, np.atleast_1d(np.asarray(monthly_income, float)) * 12)
+        x, (knots, before, slope) = np.atleast_1d(np.asarray(monthly_income, float)), self._tax
+        return np.interp(x, knots, before) + slope * np.maximum(x - knots[-1], 0)
 
     def income_percentile(self,
         monthly_income, # Take-home per month, shape (n,) or a number
@@ -161,16 +170,13 @@ class Market:
     ) -> np.ndarray: # Share of households that earn less, 0–1, shape (n,); NaN where not available
         "Where an income stands: in the nation, or in an age group, or in a region."
         if age is not None and region is not None: raise ValueError("Got both age and region, but expected at most one of them.")
-        before = self.before_tax(monthly_income)
-        if not self.curves: return np.full(len(before), np.nan)
-        table, row_of = self._curves
-        if region is not None:
-            rows = np.array([row_of.get(("region", r), -1) for r in ([region] if isinstance(region, str) else region)])
+        before, (levels, knots, row_of) = self.before_tax(monthly_income), self._knots
+        if region is not None: rows = np.array([row_of.get(("region", r), -1) for r in ([region] if isinstance(region, str) else region)])
         elif age is not None:
-            ages, (first, rows) = np.atleast_1d(np.asarray(age, float)), self._age_groups
-            rows = np.where(np.isfinite(ages), rows[np.searchsorted(first, ages, side="right") - 1], -1)
+            (first, group_rows), ages = self._age_rows, np.atleast_1d(np.asarray(age, float))
+            rows = np.where(np.isfinite(ages), group_rows[np.searchsorted(first, ages, side="right")], -1)
         else: rows = np.array([row_of.get(("national", self.code), -1)])
-        return _percentile(before, table, np.broadcast_to(rows, before.shape), self.levels)
+        return _percentile(before, levels, knots, rows) if self.curves else np.full(max(len(before), len(rows)), np.nan)
 
     def spending_share(self,
         monthly_income, # Take-home per month, shape (n,) or a number
@@ -194,28 +200,29 @@ def _first_age(group: str) -> float:
     except ValueError: raise InputError(Problem("income_percentiles.csv, column group", show_value(group), "an age group such as '<25', '25-34' or '65+'")) from None
 
 
-def _along(x_knots: np.ndarray, y_knots: np.ndarray, x: np.ndarray) -> np.ndarray:
-    "Straight lines from the origin through the knots, the last slope beyond."
-    slope = (y_knots[-1] - y_knots[-2]) / (x_knots[-1] - x_knots[-2]) if len(x_knots) > 1 else y_knots[-1] / x_knots[-1]
-    return np.interp(x, np.r_[0, x_knots], np.r_[0, y_knots]) + slope * np.maximum(x - x_knots[-1], 0)
+def _percentile(x: np.ndarray, levels: np.ndarray, knots: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    "The level of each `x` on its row of knots (one row may serve all); above the last knot a Pareto tail, NaN on the last row."
+    top, low = knots[rows, -1], knots[rows, -3]
+    if len(rows) == 1: p = np.interp(x, knots[rows[0]], levels) if rows[0] >= 0 else np.full(len(x), np.nan)
+    else: p = _interp_rows(np.broadcast_to(x, rows.shape), levels, knots, rows)
+    above = x > top
+    if above.any():
+        with np.errstate(invalid="ignore"):
+            alpha = np.log((1 - levels[-3]) / (1 - levels[-1])) / np.log(top / low)
+            p = np.where(above, 1 - (1 - levels[-1]) * (top / np.maximum(x, top)) ** alpha, p)
+    return p
 
 
-def _percentile(x: np.ndarray, table: np.ndarray, rows: np.ndarray, levels: np.ndarray) -> np.ndarray:
-    "The level of each `x` on its own row of the table; below the first point towards 0, above the last a Pareto tail."
-    out, last = np.empty(len(x)), len(levels) - 1
+def _interp_rows(x: np.ndarray, levels: np.ndarray, knots: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    "`np.interp` with knots of its own for each `x`."
+    p = np.empty(len(x))
     for start in range(0, len(x), 65_536): # bounds the memory, not the number of households
         part = slice(start, start + 65_536)
         v, r = x[part], rows[part]
-        above = (table[r] <= v[:, None]).sum(axis=1)
-        k = np.clip(above, 1, last)
-        low, high = table[r, k - 1], table[r, k]
-        with np.errstate(invalid="ignore", divide="ignore"):
-            inner = levels[k - 1] + (levels[k] - levels[k - 1]) * (v - low) / (high - low)
-            alpha = np.log((1 - levels[last - 2]) / (1 - levels[last])) / np.log(table[r, last] / table[r, last - 2])
-            tail = 1 - (1 - levels[last]) * (table[r, last] / v) ** alpha
-            p = np.where(above == 0, levels[0] * np.maximum(v, 0) / table[r, 0], np.where(above > last, tail, inner))
-        out[part] = np.where(np.isfinite(v) & (r >= 0), p, np.nan)
-    return out
+        k = np.clip((knots[r] <= v[:, None]).sum(axis=1), 1, len(levels) - 1)
+        low, high = knots[r, k - 1], knots[r, k]
+        p[part] = levels[k - 1] + (levels[k] - levels[k - 1]) * np.minimum((v - low) / np.maximum(high - low, 1e-9), 1)
+    return p
 
 # %% ../nbs/01_markets.ipynb #3333d4a8
 def _split(text: str) -> tuple[str, ...]: return tuple(filter(None, (part.strip() for part in text.split("|"))))
