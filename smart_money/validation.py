@@ -201,14 +201,13 @@ def check_currency(
     codes, values = _uniques(currency)
     form = np.array([isinstance(v, str) and len(v) == 3 and v.isascii() and v.isalpha() and v.isupper() for v in values] + [True])
     found = find(~form[codes], currency, "currency", "currency", "Write three capital letters of ISO 4217 such as 'USD'.") if not form.all() else []
-    wrong, told = np.zeros(len(codes), bool), (codes >= 0) & form[codes]
+    told, wrong = (codes >= 0) & form[codes], np.zeros(len(codes), bool)
     if markets is not None:
         at, names = _uniques(markets)
-        own = [list(values).index(known[m].currency) if m in known and known[m].currency in list(values) else -2 for m in names]
-        expected = np.array([-2 if m in known else -1 for m in names] + [-1])
-        expected[:-1] = np.where(expected[:-1] == -1, -1, own)
-        wrong = told & (expected[at] != -1) & (expected[at] != codes)
-        found += find(wrong, currency, "currency", "currency", np.array([f"Give amounts in {known[names[m]].currency}, the currency of market {names[m]}." for m in at[wrong]]))
+        number = {c: i for i, c in enumerate(values)}
+        own = np.array([number.get(known[m].currency, -2) if m in known else -1 for m in names] + [-1])[at] # the market's currency; -1: no market
+        wrong = told & (own != -1) & (own != codes)
+        found += find(wrong, currency, "currency", "currency", np.array([f"Give amounts in {known[m].currency}, the currency of market {m}." for m in np.asarray(names)[at[wrong]]]))
     return found + _mixed(currency, codes, households, told & ~wrong)
 
 def _mixed(currency, codes, households, told):
@@ -225,14 +224,15 @@ def check_ids(
 ) -> tuple[np.ndarray, list[Finding]]: # Household number of each row, -1 where there is none; what is wrong
     """Each row names its household by text or a whole number."""
     codes, values = _uniques(column)
-    if not len(values) or isinstance(values[0], (int, np.integer)) and pd.api.types.is_integer_dtype(column): fits, empty = np.ones(len(values) + 1, bool), codes < 0
-    else:
-        fits = np.array([isinstance(v, (str, int, np.integer)) and not isinstance(v, bool) or isinstance(v, float) and v.is_integer() for v in values] + [True])
-        blank = np.array([isinstance(v, str) and not v.strip() for v in values] + [True])
-        empty = blank[codes]
+    fits = np.array([_is_name(v) for v in values] + [True])
+    empty = np.array([isinstance(v, str) and not v.strip() for v in values] + [True])[codes]
     found = find(empty, column, column.name, "required", "Say which household the row belongs to.")
     if not fits.all(): found += find(~fits[codes], column, column.name, "type", "Write the household as text or a whole number.")
     return np.where(empty | ~fits[codes], -1, codes), found
+
+def _is_name(value):
+    "Whether a value can name a household."
+    return isinstance(value, (str, int, np.integer)) and not isinstance(value, bool) or isinstance(value, float) and value.is_integer()
 
 # %% ../nbs/21_validation.ipynb #56132bbb
 def check_periods(
