@@ -18,10 +18,11 @@ from .schema import TOTAL, InputError, Problem
 from .splits import train_test_split_by_period
 
 # %% auto #0
-__all__ = ['QUESTIONS', 'METRICS', 'METHODS', 'Forecast', 'forecast_from_table', 'forecast_from_point', 'score_forecast',
-           'naive_points', 'residual_table', 'naive_forecasts', 'total_candidates', 'choose_total', 'model_forecasts',
-           'Backtest', 'run_backtest', 'default_model', 'backtest', 'backtest_table', 'group_table', 'quantile_groups',
-           'standard_groups', 'fairness_audit', 'ModelEvaluator']
+__all__ = ['QUESTIONS', 'METRICS', 'METHODS', 'SAVINGS_GOALS', 'Forecast', 'forecast_from_table', 'forecast_from_point',
+           'score_forecast', 'naive_points', 'residual_table', 'naive_forecasts', 'total_candidates', 'choose_total',
+           'model_forecasts', 'Backtest', 'run_backtest', 'default_model', 'backtest', 'backtest_table',
+           'confidence_reliability', 'group_table', 'quantile_groups', 'standard_groups', 'fairness_audit',
+           'ModelEvaluator']
 
 # %% ../nbs/60_evaluation.ipynb #84d2b4c9
 QUESTIONS = ("mean", "median", "window_10", "window_20") # What a metric may ask of a distribution
@@ -263,6 +264,24 @@ def backtest_table(
     order = sorted(result["categories"], key=lambda c: c != TOTAL)
     rows = {(c, m): result["categories"][c][m] for c in order for m in METHODS}
     return pd.DataFrame.from_dict(rows, orient="index", columns=list(metric_names)).astype(float).rename_axis(["category", "method"])
+
+# %% ../nbs/60_evaluation.ipynb #6cf7255c
+SAVINGS_GOALS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6) # Shares of income
+
+def confidence_reliability(
+    result: Backtest, # A backtest
+    *,
+    savings_goals: Sequence[float] = SAVINGS_GOALS, # Shares of income to be kept
+    method: str = "model", # One of `METHODS`
+    n_bins: int = 10, # Bins of stated chance
+) -> metrics.Reliability: # Stated beside observed; `.error` is the expected calibration error
+    """Check the chance of staying within income less savings, over a grid of goals; households without a known income are left out."""
+    income, y, table = result.test.histories.profile["monthly_income"], result.test.y[:, -1], result.forecasts[method][-1].table
+    known = income > 0
+    limits = income[known, None] * (1 - np.asarray(savings_goals))
+    stated = table[known][:, None].cdf(limits)
+    event = np.where(np.isnan(y[known, None]), np.nan, y[known, None] <= limits)
+    return metrics.reliability(event.ravel(), np.clip(stated, 0, 1).ravel(), n_bins=n_bins)
 
 # %% ../nbs/60_evaluation.ipynb #2e6b3dd5
 def group_table(

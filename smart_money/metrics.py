@@ -23,20 +23,7 @@ def n_known(
     """Count the rows whose outcome is known."""
     return int(np.sum(~np.isnan(np.asarray(y_true, float))))
 
-def known_rows(
-    y_true: np.ndarray, # Outcomes, shape (n,); NaN = unknown
-    *others: np.ndarray | float, # Predictions or bounds, shape (n,), or one number for all rows
-    sample_weight: np.ndarray | None = None, # Weights ≥ 0, shape (n,) or (..., n); 1 if not given
-) -> tuple: # `(y_true, *others, sample_weight)` at the known rows
-    """Keep the rows whose outcome is known, and check the rest.
-
-    Raises `ValueError` if shapes differ, an outcome is infinite, a prediction is missing where the outcome is known, or a weight is negative."""
-    y = np.asarray(y_true, float)
-    if y.ndim != 1: raise ValueError(f"Got outcomes of shape {y.shape}, but expected one number per row, shape (n,).")
-    if np.isinf(y).any(): raise ValueError(f"Got an infinite outcome in row {int(np.argmax(np.isinf(y)))}, but expected numbers, or NaN for unknown.")
-    known = ~np.isnan(y)
-    return y[known], *(_rows(a, known) for a in others), _weights(sample_weight, known)
-
+# %% ../nbs/10_metrics.ipynb #f0437238
 def _rows(a, known):
     a = np.asarray(a, float)
     if a.shape not in ((), known.shape): raise ValueError(f"Got predictions of shape {a.shape} for {len(known)} outcomes, but expected shape ({len(known)},).")
@@ -51,6 +38,21 @@ def _weights(w, known):
     if w.ndim == 0 or w.shape[-1] != len(known): raise ValueError(f"Got weights of shape {w.shape} for {len(known)} rows, but expected shape (..., {len(known)}).")
     if not (w.min(initial=0) >= 0 and w.max(initial=0) < np.inf): raise ValueError("Got a negative, missing or infinite weight, but expected finite numbers ≥ 0.")
     return w if known.all() else w[..., known]
+
+# %% ../nbs/10_metrics.ipynb #e5374e83
+def known_rows(
+    y_true: np.ndarray, # Outcomes, shape (n,); NaN = unknown
+    *others: np.ndarray | float, # Predictions or bounds, shape (n,), or one number for all rows
+    sample_weight: np.ndarray | None = None, # Weights ≥ 0, shape (n,) or (..., n); 1 if not given
+) -> tuple: # `(y_true, *others, sample_weight)` at the known rows
+    """Keep the rows whose outcome is known, and check the rest.
+
+    Raises `ValueError` if shapes differ, an outcome is infinite, a prediction is missing where the outcome is known, or a weight is negative."""
+    y = np.asarray(y_true, float)
+    if y.ndim != 1: raise ValueError(f"Got outcomes of shape {y.shape}, but expected one number per row, shape (n,).")
+    if np.isinf(y).any(): raise ValueError(f"Got an infinite outcome in row {int(np.argmax(np.isinf(y)))}, but expected numbers, or NaN for unknown.")
+    known = ~np.isnan(y)
+    return y[known], *(_rows(a, known) for a in others), _weights(sample_weight, known)
 
 # %% ../nbs/10_metrics.ipynb #002c4d3e
 def weighted_mean(
@@ -72,6 +74,7 @@ def mse(
     y, p, w = known_rows(y_true, y_pred, sample_weight=sample_weight)
     return weighted_mean((y - p) ** 2, w)
 
+# %% ../nbs/10_metrics.ipynb #f5b243f0
 def rmse(
     y_true: np.ndarray, # Outcomes, shape (n,); NaN = unknown, skipped
     y_pred: np.ndarray, # Forecasts, shape (n,)
@@ -81,6 +84,7 @@ def rmse(
     """Root of the mean squared error."""
     return np.sqrt(mse(y_true, y_pred, sample_weight=sample_weight))
 
+# %% ../nbs/10_metrics.ipynb #cf343abc
 def mae(
     y_true: np.ndarray, # Outcomes, shape (n,); NaN = unknown, skipped
     y_pred: np.ndarray, # Forecasts, shape (n,)
@@ -103,6 +107,7 @@ def wmape(
     size = np.asarray(w @ np.abs(y))
     return np.divide(w @ np.abs(y - p), size, out=np.full(size.shape, np.nan), where=size > 0)[()]
 
+# %% ../nbs/10_metrics.ipynb #11c816cc
 def accuracy(
     y_true: np.ndarray, # Outcomes, shape (n,); NaN = unknown, skipped
     y_pred: np.ndarray, # Forecasts, shape (n,)
@@ -138,6 +143,7 @@ def within_tolerance(
     y, p, w = known_rows(y_true, y_pred, sample_weight=sample_weight)
     return weighted_mean((np.abs(y - p) <= (tolerance + 1e-9) * y).astype(float), w * (y > 0))
 
+# %% ../nbs/10_metrics.ipynb #20f53122
 def budget_adherence_rate(
     actual: np.ndarray, # Spending, shape (n,); NaN and ≤ 0 are skipped
     budget: np.ndarray, # Budgets, shape (n,)
@@ -169,6 +175,7 @@ def savings_achievement_rate(
     s, plan, w = known_rows(actual_savings, planned_savings, sample_weight=sample_weight)
     return weighted_mean((s >= plan - 1e-9 * np.abs(plan)).astype(float), w)
 
+# %% ../nbs/10_metrics.ipynb #68479fd4
 def savings_achievement_ratio(
     actual_savings: np.ndarray, # Income minus spending, shape (n,), currency/month; NaN = unknown, skipped
     planned_savings: np.ndarray, # The plan's savings, shape (n,), currency/month; rows ≤ 0 are skipped
@@ -188,6 +195,7 @@ class Satisfaction:
     n: int # Number of ratings
     def __str__(self): return "not available (no ratings)" if self.score is None else f"{self.score:.2f} (n = {self.n})"
 
+# %% ../nbs/10_metrics.ipynb #f1992086
 def satisfaction(
     ratings: np.ndarray | None, # Stored ratings, shape (n,), on any one scale; NaN = not rated
 ) -> Satisfaction: # Mean and number
@@ -208,6 +216,7 @@ def coverage(
     y, lo, hi, w = known_rows(y_true, low, high, sample_weight=sample_weight)
     return weighted_mean(((lo <= y) & (y <= hi)).astype(float), w)
 
+# %% ../nbs/10_metrics.ipynb #6bbd73d7
 def interval_width(
     y_true: np.ndarray, # Outcomes, shape (n,), only to skip the rows that `coverage` skips
     low: np.ndarray, # Lower ends, shape (n,)
@@ -234,6 +243,7 @@ def interval_score(
     outside = np.maximum(lo - y, 0) + np.maximum(y - hi, 0)
     return weighted_mean(hi - lo + 2 / (1 - confidence_level) * outside, w)
 
+# %% ../nbs/10_metrics.ipynb #db1e99fc
 def pinball_loss(
     y_true: np.ndarray, # Outcomes, shape (n,); NaN = unknown, skipped
     quantile: np.ndarray, # Predicted quantiles, shape (n,)
@@ -277,6 +287,7 @@ class Reliability:
         """Expected calibration error: mean |stated − observed| over the bins."""
         return float(self.weight @ np.abs(self.stated - self.observed)) if len(self.n) else float("nan")
 
+# %% ../nbs/10_metrics.ipynb #6e814977
 def reliability(
     event: np.ndarray, # 1 if it happened, 0 if not, shape (n,); NaN = unknown, skipped
     probability: np.ndarray, # Stated chance, 0–1, shape (n,)
@@ -295,6 +306,7 @@ def reliability(
     on = total > 0
     return Reliability(said[on] / total[on], seen[on] / total[on], total[on] / total.sum(), n[on].astype(int))
 
+# %% ../nbs/10_metrics.ipynb #07481318
 def expected_calibration_error(
     event: np.ndarray, # 1 if it happened, 0 if not, shape (n,); NaN = unknown, skipped
     probability: np.ndarray, # Stated chance, 0–1, shape (n,)
@@ -314,6 +326,7 @@ class GroupGap:
     n: np.ndarray # Rows behind each number, shape of `by_group`
     gap: float # The largest gap; NaN if fewer than two groups can be compared
 
+# %% ../nbs/10_metrics.ipynb #9ea5c94e
 def group_codes(
     sensitive_features: np.ndarray, # Group label of each row, shape (n,)
 ) -> tuple[np.ndarray, np.ndarray]: # Sorted labels, shape (g,), and each row's index into them, shape (n,)
@@ -324,6 +337,7 @@ def group_codes(
     if any(v is None or v != v for v in labels.ravel().tolist()): raise ValueError('Got a missing group label, but expected one per row; label such rows "unknown".')
     return np.unique(labels, return_inverse=True)
 
+# %% ../nbs/10_metrics.ipynb #0dba793d
 def demographic_parity(
     budget_share: np.ndarray, # Budget ÷ income, shape (n,); NaN = unknown, skipped
     sensitive_features: np.ndarray, # Group label of each row, shape (n,)
@@ -375,6 +389,7 @@ class PermutationNull:
     p_value: float # Share of shufflings, the true one included, with a gap at least as large
     n_permutations: int # Shuffles that gave a number
 
+# %% ../nbs/10_metrics.ipynb #ea774c81
 def permutation_null(
     statistic: Callable[[np.ndarray], float], # Labels of shape (n,) → a gap
     sensitive_features: np.ndarray, # Group label of each row, shape (n,)
@@ -408,6 +423,7 @@ class Estimate:
     n_resamples: int # Resamples in which the statistic could be computed
     def __str__(self): return f"{self.value:.4g} ({self.low:.4g} to {self.high:.4g})"
 
+# %% ../nbs/10_metrics.ipynb #57b4ac29
 def household_bootstrap(
     statistic: Callable[[np.ndarray], np.ndarray], # Weights of shape (..., n) → values of shape (...)
     groups: np.ndarray, # Household of each row, shape (n,)
