@@ -20,7 +20,7 @@ from .splits import train_test_split_by_period
 # %% auto #0
 __all__ = ['QUESTIONS', 'METRICS', 'METHODS', 'SAVINGS_GOALS', 'Forecast', 'forecast_from_table', 'forecast_from_point',
            'score_forecast', 'naive_points', 'residual_table', 'naive_forecasts', 'total_candidates', 'choose_total',
-           'model_forecasts', 'Backtest', 'run_backtest', 'default_model', 'backtest', 'backtest_table',
+           'model_forecasts', 'Backtest', 'default_model', 'run_backtest', 'backtest', 'backtest_table',
            'confidence_reliability', 'group_table', 'quantile_groups', 'standard_groups', 'fairness_audit',
            'ModelEvaluator']
 
@@ -33,12 +33,14 @@ class Forecast:
     table: QuantileTable # Distributions, shape (n,)
     points: dict[str, np.ndarray] # One point per question of `QUESTIONS`, each of shape (n,)
 
+# %% ../nbs/60_evaluation.ipynb #5f92faf6
 def forecast_from_table(
     table: QuantileTable, # Distributions, shape (n,)
 ) -> Forecast: # Each question answered by the distribution itself
     """Read all answers from the distribution."""
     return Forecast(table, {"mean": table.mean(), "median": table.median(), "window_10": table.window_mode(0.1), "window_20": table.window_mode(0.2)})
 
+# %% ../nbs/60_evaluation.ipynb #9107eafc
 def forecast_from_point(
     point: np.ndarray, # One number per outcome, shape (n,)
     table: QuantileTable, # Distributions, shape (n,)
@@ -105,6 +107,7 @@ def residual_table(
     best = min(((lambda x: np.ones(len(x))), (lambda x: x + quarter)), key=lambda scale: _spread(p, (y - p) / scale(p), scale(p)).crps(y).mean())
     return _spread(point, (y - p) / best(p), best(point))
 
+# %% ../nbs/60_evaluation.ipynb #988158d8
 def naive_forecasts(
     train: Windows, # Examples to learn from
     test: Windows, # Examples to forecast, n
@@ -125,6 +128,7 @@ def total_candidates(
             **{q: {"sum of medians": medians, "sum of windows": parts.window_mode(t).sum(1)} for q, t in (("window_10", 0.1), ("window_20", 0.2))}}
     return {q: {"direct": direct[q], **sums[q], **{f"half direct, half {name}": (direct[q] + s) / 2 for name, s in sums[q].items()}} for q in QUESTIONS}
 
+# %% ../nbs/60_evaluation.ipynb #d75ea940
 def choose_total(
     y_total: np.ndarray, # Totals that the model did not train on, shape (n,), currency/month
     table: QuantileTable, # Its distributions for these rows, shape (n, T), the total last
@@ -134,6 +138,7 @@ def choose_total(
             "window_20": lambda y, p: -metrics.within_tolerance(y, p, tolerance=0.2)}
     return {q: min(points, key=lambda name: loss[q](y_total, points[name])) for q, points in total_candidates(table).items()}
 
+# %% ../nbs/60_evaluation.ipynb #637c898c
 def model_forecasts(
     table: QuantileTable, # Distributions of all targets, shape (n, T), the total last
     total_points: Mapping[str, str] | None = None, # Question → candidate for the total, as `choose_total` gives; direct if not given
@@ -191,6 +196,15 @@ class Backtest:
         return self.test.targets.index(target)
 
 # %% ../nbs/60_evaluation.ipynb #886ffce8
+def default_model(
+    engineer: FeatureEngineer, # Whose features it will see
+    targets: Sequence[str], # What it forecasts
+) -> object: # `BudgetEnsembleModel`, not fitted
+    """The default ensemble for these features."""
+    from smart_money.ensemble import BudgetEnsembleModel
+    return BudgetEnsembleModel()
+
+# %% ../nbs/60_evaluation.ipynb #0a5e1602
 def _fit_copy(model, engineer, train):
     "A copy of the model, fitted on some examples."
     from sklearn.base import clone
@@ -208,6 +222,7 @@ def _validated_points(model, engineer, train):
     early, last = (train.take(train.periods < known[-1]), train.take(train.periods == known[-1]))
     return choose_total(last.y[:, -1], _distributions(_fit_copy(model, engineer, early), engineer, last))
 
+# %% ../nbs/60_evaluation.ipynb #2ed72560
 def run_backtest(
     panel: pd.DataFrame, # One row per household and period, amounts in currency per month
     test_from: str, # First test period: "2015Q1", "2015-01" or a date
@@ -236,14 +251,7 @@ def run_backtest(
     say(f"scoring {len(test):,} forecasts")
     return Backtest(str(test_from), len(train), test, {"model": model_forecasts(table, total_points), **naive_forecasts(train, test)}, dict(total_points))
 
-def default_model(
-    engineer: FeatureEngineer, # Whose features it will see
-    targets: Sequence[str], # What it forecasts
-) -> object: # `BudgetEnsembleModel`, not fitted
-    """The default ensemble for these features."""
-    from smart_money.ensemble import BudgetEnsembleModel
-    return BudgetEnsembleModel()
-
+# %% ../nbs/60_evaluation.ipynb #ff4a3d2f
 def backtest(
     panel: pd.DataFrame, # One row per household and period, amounts in currency per month
     test_from: str, # First test period: "2015Q1", "2015-01" or a date
@@ -315,6 +323,7 @@ def quantile_groups(
     names = np.array([f"{k + 1}{' (lowest)' if k == 0 else ' (highest)' if k == n_groups - 1 else ''}" for k in range(n_groups)] + ["unknown"])
     return names[np.where(known, np.searchsorted(edges, values, side="right"), n_groups)]
 
+# %% ../nbs/60_evaluation.ipynb #8b472288
 def standard_groups(
     rows: Windows, # Examples, n
 ) -> dict[str, np.ndarray]: # Feature → labels, shape (n,)
