@@ -85,7 +85,7 @@ def plot_plan(
     for row, amount in enumerate([*planned, savings]): ax.text(1.01, row, f"{amount:,.0f}", transform=right, va="center", color=COLORS["savings"] if row == len(names) else COLORS["budget"])
     ax.set_xlim(min(0, savings), 1.04 * max(high.max(initial=0), planned.max(initial=0), savings))
     _legend_below(ax, 3)
-    ax.set_title(f"Budget of {_field(plan, 'income'):,.0f}: {_field(plan, 'confidence'):.0%} chance to stay within it", loc="left", fontsize="medium")
+    ax.set_title(f"Income {_field(plan, 'currency')} {_field(plan, 'income'):,.0f} a month; {_field(plan, 'confidence'):.0%} chance to stay within the plan", loc="left", fontsize="medium")
     return ax
 
 # %% ../nbs/13_plotting.ipynb #e62409f7
