@@ -12,7 +12,7 @@ import difflib
 import io
 import unicodedata
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property, lru_cache
 from importlib import resources
 from os import PathLike
@@ -386,14 +386,23 @@ class _Gazetteer:
     def find(self, text: str) -> Place | None:
         "The place that a text means; None if there is none."
         name, _, outer = (part.strip() for part in _key(text).partition(","))
-        if outer: return self._within(name, [part.strip() for part in outer.split(",") if part.strip()])
+        if outer: return self._inside(name, [part.strip() for part in outer.split(",") if part.strip()])
         here = self.areas.get(name, []) + self.cities.get(name, [])
         if here: return max(here, key=lambda found: found[0])[1]
         words = name.split()
         if words[:1] == ["rural"]: return self._rural(" ".join(words[1:]))
         for k in range(1, min(len(words), 5)):
-            if found := self._within(" ".join(words[:-k]), [" ".join(words[-k:])]): return found
+            head, tail = " ".join(words[:-k]), " ".join(words[-k:])
+            if found := self._within(head, [tail]): return found
+            nations = {place.market for _, place in self.areas.get(tail, []) if place.region is None}
+            if nations and (found := self.find(head)) and found.market in nations: return found
         return None
+
+    def _inside(self, name: str, outers: list[str]) -> Place | None:
+        "A place within areas; where it is not in the tables, the area itself."
+        if found := self._rural(", ".join(outers)) if name == "rural" else self._within(name, outers): return found
+        areas = self.areas.get(outers[0], []) if outers else []
+        return replace(max(areas, key=lambda found: found[0])[1], tier=np.nan) if areas else None
 
     def _within(self, name: str, outers: list[str]) -> Place | None:
         "The most populous place of that name in all of the areas."
@@ -407,8 +416,8 @@ class _Gazetteer:
         place = None if not name or name == "rural" or name.startswith("rural ") else self.find(name)
         if place is None: return None
         rural = next((r for _, r in self.areas.get("rural", []) if r.market == place.market), None)
-        return Place(f"rural {place.name}", place.market, place.currency, place.region or (rural and rural.region), 3.0, place.cost_index,
-                     rural.regional_indicator if rural else place.regional_indicator, True)
+        return replace(place, name=f"rural {place.name}", region=place.region or (rural and rural.region), tier=3.0,
+                       regional_indicator=rural.regional_indicator if rural else place.regional_indicator)
 
 # %% ../nbs/01_markets.ipynb #da005795
 @cache
