@@ -162,7 +162,7 @@ def check_expenses(
         over = over | above if column != spend_column(TOTAL) else over
         parts = parts + np.where(np.isnan(v) | wrong, 0.0, v) if column != spend_column(TOTAL) else parts
     if limit is None or spend_column(TOTAL) in spending: return found
-    return found + _beyond((parts > limit) & ~over, np.broadcast_to(parts, income.shape), spend_column(TOTAL), income, rule)
+    return found + _beyond((parts > limit) & ~over, np.broadcast_to(np.round(parts, 2), income.shape), spend_column(TOTAL), income, rule)
 
 def _beyond(above, values, column, income, rule):
     "Spending above the limit, with the income that it exceeds."
