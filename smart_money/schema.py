@@ -176,15 +176,16 @@ def monthly_factor(
     """How often per month a payment of this frequency falls due.
 
     Raises `InputError` if the frequency is not known."""
-    if frequency in FREQUENCIES: return FREQUENCIES[frequency]
+    if isinstance(frequency, str) and frequency in FREQUENCIES: return FREQUENCIES[frequency]
     raise InputError(Problem("frequency", show_value(frequency), f"one of {', '.join(FREQUENCIES)}", did_you_mean(str(frequency), FREQUENCIES)))
 
 # %% ../nbs/00_schema.ipynb #228bb0a4
 def _date(value: Any) -> dt.date:
-    if isinstance(value, dt.datetime): return value.date()
-    if isinstance(value, dt.date): return value
-    try: return dt.date.fromisoformat(value[:10] if isinstance(value, str) and value[10:11] in ("", "T", " ") else "")
-    except ValueError: raise PydanticCustomError("date", "not a date") from None
+    if isinstance(value, dt.date) and not isinstance(value, dt.datetime): return value
+    try:
+        if isinstance(value, dt.datetime): return dt.date(value.year, value.month, value.day)
+        return dt.date.fromisoformat(value[:10] if isinstance(value, str) and value[10:11] in ("", "T", " ") else "")
+    except (TypeError, ValueError): raise PydanticCustomError("date", "not a date") from None
 
 
 def _currency(value: str | None) -> str | None:
