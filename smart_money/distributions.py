@@ -93,7 +93,57 @@ def _best_window(
     lower = np.take_along_axis(v, (best % K)[:, None], 1)[:, 0]
     return np.where(best < K, lower, lower / ratio)
 
+def _window_mode(
+    levels: np.ndarray, # Levels, shape (K,)
+    v: np.ndarray, # Knots, shape (R, K)
+    tolerance: float, # Share of the outcome, in (0, 1)
+) -> np.ndarray: # The middle of the best b, 0 without positive outcomes, shape (R,)
+    "The amount most likely to be within the tolerance of a positive outcome."
+    narrow = tolerance * (1 - 1e-6)
+    ratio = (1 + narrow) / (1 - narrow)
+    x = _best_window(levels, v, ratio)
+    x, top = x * (1 - 1e-9), x * ratio * (1 + 1e-9) # knots at the ends are inside in spite of rounding
+    p_low, p_high, _, v_high = _segment(levels, v, x, "left")
+    first = np.where(p_low == p_high, np.maximum(v_high, x), x) # first and last outcome inside the window
+    p_low, p_high, v_low, _ = _segment(levels, v, top, "right")
+    last = np.maximum(np.where(p_low == p_high, np.minimum(v_low, top), top), first)
+    return np.where(v[:, -1] > 0, (first * (1 + tolerance) + last * (1 - tolerance)) / 2, 0.0)
+
 # %% ../nbs/12_distributions.ipynb #2cebca28
+def _trapezoid(
+    levels: np.ndarray, # Levels, shape (K,)
+) -> np.ndarray: # Weights of the knots in the integral of Q(p), shape (K,)
+    "Weights of the mean."
+    step = np.diff(levels)
+    return (np.append(step, 0) + np.append(0, step)) / 2
+
+def _moment(
+    levels: np.ndarray, # Levels, shape (K,)
+) -> np.ndarray: # Weights of the knots in the integral of p Q(p), shape (K,)
+    "Weights of the first moment in p."
+    step, a, b = np.diff(levels), levels[:-1], levels[1:]
+    return np.append(step * (a / 3 + b / 6), 0) + np.append(0, step * (b / 3 + a / 6))
+
+# %% ../nbs/12_distributions.ipynb #7b9f17a6
+def _empirical(
+    samples: np.ndarray, # Draws, shape (..., N)
+    weights: np.ndarray, # Weights >= 0, same shape
+) -> tuple: # Levels of the steps and their amounts, each (..., 2N)
+    "The steps of empirical distribution functions."
+    n = samples.shape[-1] if samples.ndim else 0
+    if n == 0:
+        raise ValueError(f"Got samples of shape {samples.shape}, but expected (..., N) with at least one draw.")
+    if not ((weights >= 0).all() and (weights.sum(-1) > 0).all()):
+        raise ValueError("Got a negative weight or weights without a positive sum, but expected weights >= 0 with a positive sum.")
+    order = np.argsort(samples, axis=-1, kind="stable")
+    steps = np.repeat(np.take_along_axis(samples, order, -1), 2, axis=-1)
+    top = np.cumsum(np.take_along_axis(weights, order, -1), axis=-1)
+    top = top / top[..., -1:]
+    cumulative = np.zeros(steps.shape)
+    cumulative[..., 2::2], cumulative[..., 1::2] = top[..., :-1], top
+    return cumulative, steps
+
+# %% ../nbs/12_distributions.ipynb #e6c0876c
 def _check_table(
     levels: np.ndarray, # Levels, shape (K,)
     values: np.ndarray, # Knots, shape (..., K)
@@ -113,6 +163,7 @@ def _check_table(
         raise ValueError(f"Got values falling from {values[i]} to {values[(*i[:-1], i[-1] + 1)]} after level {levels[i[-1]]:g} "
                          f"of distribution {list(i[:-1])}, but expected them never to fall.")
 
+# %% ../nbs/12_distributions.ipynb #f6e20220
 @dataclass(frozen=True, eq=False, repr=False)
 class QuantileTable:
     "Quantile functions, piecewise linear between shared levels."
@@ -181,7 +232,7 @@ class QuantileTable:
 
     def mean(self) -> np.ndarray: # Shape `shape`
         "Expected amounts."
-        return self.values @ self._trapezoid()
+        return self.values @ _trapezoid(self.levels)
 
     def median(self) -> np.ndarray: # Shape `shape`
         "Medians; the middle where a gap makes every amount in it a median."
@@ -205,7 +256,7 @@ class QuantileTable:
         b, values = self._align(budget)
         p_low, p_high, v_low, v_high = _segment(self.levels, values, b, "right")
         cut = np.maximum(v_high - b, 0) * _fraction(b - v_low, v_high - v_low) * (p_high - p_low) / 2
-        return np.maximum(values - b[..., None], 0) @ self._trapezoid() - cut
+        return np.maximum(values - b[..., None], 0) @ _trapezoid(self.levels) - cut
 
     def crps(
         self,
@@ -213,11 +264,7 @@ class QuantileTable:
     ) -> np.ndarray: # Scores in currency, lower is better; the absolute error if the law is a point
         "Continuous ranked probability score, in closed form."
         y, values = self._align(y)
-        a, b = self.levels[:-1], self.levels[1:]
-        weights = np.zeros(len(self.levels))
-        weights[:-1] += (b - a) * (a / 3 + b / 6)
-        weights[1:] += (b - a) * (b / 3 + a / 6)
-        return y - 2 * (values @ weights) + 2 * self.expected_excess(y)
+        return y - 2 * (values @ _moment(self.levels)) + 2 * self.expected_excess(y)
 
     def pit(
         self,
@@ -248,16 +295,8 @@ class QuantileTable:
         if not 0 < tolerance < 1:
             raise ValueError(f"Got {tolerance=}, but expected a number in (0, 1).")
         v = self.values.reshape(-1, len(self.levels))
-        narrow = tolerance * (1 - 1e-6)
-        ratio = (1 + narrow) / (1 - narrow)
-        x = np.concatenate([_best_window(self.levels, part, ratio) for part in np.split(v, range(256, len(v), 256))]) if len(v) else np.zeros(0)
-        x, top = x * (1 - 1e-9), x * ratio * (1 + 1e-9) # knots at the ends are inside in spite of rounding
-        p_low, p_high, _, v_high = _segment(self.levels, v, x, "left")
-        first = np.where(p_low == p_high, np.maximum(v_high, x), x) # first and last outcome inside the window
-        p_low, p_high, v_low, _ = _segment(self.levels, v, top, "right")
-        last = np.maximum(np.where(p_low == p_high, np.minimum(v_low, top), top), first)
-        b = (first * (1 + tolerance) + last * (1 - tolerance)) / 2
-        return np.where(v[:, -1] > 0, b, 0.0).reshape(self.shape)
+        parts = [_window_mode(self.levels, v[i:i + 256], tolerance) for i in range(0, len(v), 256)] # pieces that stay in the processor's cache
+        return np.concatenate([np.zeros(0), *parts]).reshape(self.shape)
 
     def scale(
         self,
@@ -297,36 +336,21 @@ class QuantileTable:
     ) -> "QuantileTable": # A step function with one atom per draw
         "The empirical law of draws: exact by repeated levels, or read at given levels."
         samples = np.asarray(samples, float)
-        n = samples.shape[-1] if samples.ndim else 0
-        if n == 0:
-            raise ValueError(f"Got samples of shape {samples.shape}, but expected (..., N) with at least one draw.")
-        order = np.argsort(samples, axis=-1, kind="stable")
-        weights = np.broadcast_to(np.ones(n) if sample_weight is None else np.asarray(sample_weight, float), samples.shape)
-        if not ((weights >= 0).all() and (weights.sum(-1) > 0).all()):
-            raise ValueError("Got a negative weight or weights without a positive sum, but expected weights >= 0 with a positive sum.")
-        steps = np.repeat(np.take_along_axis(samples, order, -1), 2, axis=-1)
-        top = np.cumsum(np.take_along_axis(weights, order, -1), axis=-1)
-        top = top / top[..., -1:]
-        cumulative = np.empty(steps.shape)
-        cumulative[..., 0], cumulative[..., 2::2], cumulative[..., 1::2] = 0, top[..., :-1], top
+        weights = np.broadcast_to(1.0 if sample_weight is None else np.asarray(sample_weight, float), samples.shape)
+        cumulative, steps = _empirical(samples, weights)
         if levels is not None:
             levels, width = np.asarray(levels, float), steps.shape[-1]
             read = _read_levels(cumulative.reshape(-1, width), steps.reshape(-1, width), levels)
             return cls(levels, read.reshape(*steps.shape[:-1], len(levels)))
-        if sample_weight is None:
-            return cls(np.repeat(np.arange(n + 1) / n, 2)[1:-1], steps)
-        if samples.ndim > 1:
+        if sample_weight is not None and samples.ndim > 1:
             raise ValueError("Got sample_weight with several laws, whose exact steps share no levels, but expected `levels` to read them at.")
-        return cls(cumulative, steps)
+        even = np.arange(1, steps.shape[-1] + 1) // 2 / (steps.shape[-1] // 2)
+        return cls(even if sample_weight is None else cumulative, steps)
 
     def _align(self, x):
         x = np.asarray(x, float)
         shape = np.broadcast_shapes(x.shape, self.shape)
         return np.broadcast_to(x, shape), np.broadcast_to(self.values, (*shape, len(self.levels)))
-
-    def _trapezoid(self):
-        step = np.diff(self.levels)
-        return (np.append(step, 0) + np.append(0, step)) / 2
 
 # %% ../nbs/12_distributions.ipynb #91be34f0
 LEVELS = np.unique(np.round(np.concatenate([np.linspace(0, 1, 101), [.001, .0025, .005, .995, .9975, .999]]), 6)) # levels for tables made by a model
