@@ -6,7 +6,7 @@
 __all__ = ['MISSING_TEXT', 'READABLE', 'PARQUET', 'MANY', 'TEXT_COLUMNS', 'CE_KEYS', 'CE_SPENDING', 'CE_COLUMNS', 'CE_PROFILE',
            'CE_CODES', 'STATE_NAMES', 'ODDITY_COLUMNS', 'DOUBTFUL_RULES', 'PRECEDENCE', 'read_table', 'read_panel',
            'write_panel', 'period_index', 'SurveyPanel', 'read_ce_panel', 'load_ce_panel', 'make_ce_like', 'Source',
-           'research_panel', 'CollectionResult', 'DataCollector']
+           'research_panel', 'CollectionResult', 'merge_sources', 'DataCollector']
 
 # %% ../nbs/22_collection.ipynb #89f81f2a
 import gzip
@@ -387,6 +387,17 @@ def _superseded(older, panel):
     newer = older[list(ID_COLUMNS)].merge(panel[[*ID_COLUMNS, "source", "row"]], on=list(ID_COLUMNS), how="left")
     return older.assign(rule="superseded", reason=[f"{s}, row {r}, has this household and period" for s, r in zip(newer["source"], newer["row"])])
 
+def merge_sources(
+    tables: Iterable[pd.DataFrame], # Accepted rows of each source, in order of precedence; the index says where each stood
+) -> tuple[pd.DataFrame, pd.DataFrame]: # The panel with its `row`, sorted by household and period; and the rows that gave way
+    """One row per household and period: that of the first table that has one, and in it the last."""
+    tables = [t.assign(row=t.index.astype(object))[::-1] for t in tables if len(t)]
+    if not tables: _refuse("training data", "no row that keeps every rule", "at least one source with valid rows")
+    rows = pd.concat(tables, ignore_index=True)
+    again = rows.duplicated(list(ID_COLUMNS)).to_numpy()
+    panel = rows[~again].sort_values(list(ID_COLUMNS), ignore_index=True)
+    return panel, _superseded(rows[again], panel)
+
 def _typed(rows, name):
     "Accepted rows with their proper types, under the source's name."
     numbers = {c: as_numbers(rows[c])[0] for c in rows if c not in (*TEXT_COLUMNS, "period")}
@@ -404,7 +415,7 @@ def _ordered(columns):
     known = [*ID_COLUMNS, *PROFILE_COLUMNS, *META_COLUMNS, *ITEM_COLUMNS, *map(spend_column, CATEGORY_NAMES)]
     return [c for c in known if c in columns] + [c for c in columns if c not in known]
 
-# %% ../nbs/22_collection.ipynb #b1d49d18
+# %% ../nbs/22_collection.ipynb #ff987798
 class DataCollector:
     """Collects training data from four sources into one panel."""
     def __init__(self,
@@ -425,27 +436,38 @@ class DataCollector:
 
     def collect_training_data(self) -> CollectionResult: # The panel, the rows refused, the provenance
         "Read every source, refuse what breaks a rule, resolve duplicates, and say what happened."
-        return self._merge_data_sources([self._load_user_feedback_data(), self._load_enterprise_data(), self._load_market_research_data(), self._load_synthetic_data()])
+        loaders = {"enterprise": self.load_enterprise_data, "user_feedback": self.load_user_feedback_data,
+                   "synthetic": self.load_synthetic_data, "market_research": self.load_market_research_data}
+        sources = tuple(loaders[name]() for name in PRECEDENCE)
+        accepted, refused, doubtful = zip(*map(self._judge, sources))
+        panel, given_way = merge_sources(accepted)
+        doubtful = [d.merge(panel[["source", "row"]], on=["source", "row"]) for d in doubtful if len(d)]
+        return CollectionResult(panel[_ordered(panel.columns.drop("row"))], _reasons([*refused, given_way]), _reasons([*doubtful, given_way[:0]]), sources)
 
-    def _load_enterprise_data(self):
+    def load_enterprise_data(self) -> Source: # The enterprise's panel
+        "Read the enterprise's file, by default the bundled one."
         return _source("enterprise", Path(str(data_path("enterprise_training_data.csv"))) if self.enterprise is None else self.enterprise)
 
-    def _load_user_feedback_data(self): return _source("user_feedback", self.user_feedback)
+    def load_user_feedback_data(self) -> Source: # Rows handed in
+        "Read what users corrected or added."
+        return _source("user_feedback", self.user_feedback)
 
-    def _load_synthetic_data(self):
+    def load_synthetic_data(self) -> Source: # Made households of each market
+        "Make households."
         codes = self._codes() if self.n_synthetic else ()
         made = [_renamed(make_households(self.n_synthetic, self.n_months, code, random_state=self.random_state), f"synthetic/{code}") for code in codes]
         return _source("synthetic", pd.concat(made, ignore_index=True) if made else None,
                        f"make_households({self.n_synthetic}, {self.n_months}), markets {', '.join(codes)}, random_state={self.random_state}")
 
-    def _load_market_research_data(self):
+    def load_market_research_data(self) -> Source: # Published means of each market
+        "Turn the markets' published means into rows."
         codes = self._codes() if self.research_weight else ()
         tables = [research_panel(load_market(code), self.research_weight) for code in codes]
         return _source("market_research", pd.concat(tables, ignore_index=True) if tables else None, f"published means by income group, markets {', '.join(codes)}")
 
     def _codes(self): return tuple(available_markets() if self.markets is None else self.markets)
 
-    def _validate_data_quality(self, source):
+    def _judge(self, source):
         "Split a source into rows to use and rows to refuse, and list the doubtful; a wrong column is an error."
         if source.rows.empty: return (source.rows,) * 3
         report = DataValidator(categories=self.categories, skip=("duplicate", "gap")).validate(source.rows)
@@ -456,15 +478,3 @@ class DataCollector:
         keep[report.violations["position"][~doubt]] = False
         wrong = ~keep[report.violations["position"]]
         return _typed(source.rows[keep], source.name), _refusals(source, report.violations[wrong]), _refusals(source, report.violations[~wrong])
-
-    def _merge_data_sources(self, sources):
-        "One row per household and period: that of the first source in `PRECEDENCE`, and in it the last."
-        accepted, refused, doubtful = zip(*(self._validate_data_quality(s) for s in sorted(sources, key=lambda s: PRECEDENCE.index(s.name))))
-        if not any(map(len, accepted)): _refuse("training data", "no row that keeps every rule", "at least one source with valid rows")
-        rows = pd.concat([a.assign(row=a.index.astype(object))[::-1] for a in accepted if len(a)], ignore_index=True)
-        again = rows.duplicated(list(ID_COLUMNS)).to_numpy()
-        panel, older = rows[~again], rows[again]
-        given_way = _superseded(older, panel)
-        doubtful = [d.merge(panel[["source", "row"]], on=["source", "row"]) for d in doubtful if len(d)]
-        panel = panel.drop(columns="row").sort_values(list(ID_COLUMNS), ignore_index=True)
-        return CollectionResult(panel[_ordered(panel.columns)], _reasons([*refused, given_way]), _reasons([*doubtful, given_way[:0]]), tuple(sources))
