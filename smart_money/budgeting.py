@@ -12,6 +12,7 @@ import datetime as dt
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -249,6 +250,14 @@ def _impossible(household, shortfall, currency):
         "preferences", f"locks and minimums of {_money(sum(wishes.values()), currency)} ({named})",
         f"at most the income of {_money(household.user_profile.monthly_income, currency)}", f"Lower them by {_money(shortfall, currency)} or more."))
 
+@lru_cache(16)
+def _engineer_for(targets, feature_names):
+    engineer = FeatureEngineer(targets[:-1], tuple(n for n in feature_names if n.startswith("profile_")))
+    if tuple(engineer.feature_names) != feature_names:
+        strange = sorted(set(engineer.feature_names) ^ set(feature_names))[:5]
+        raise InputError(Problem("model", f"features that differ from this version's, {', '.join(strange) or 'in their order'}", "the features that this version makes", "Train the model again."))
+    return engineer
+
 def _forecasts(table):
     "Forecast records of one household, shape (C + 1,)."
     low, high = table.interval(0.8)
@@ -309,27 +318,23 @@ class BudgetOptimizer:
         period: dt.date | None = None, # A day of the month to forecast
     ) -> QuantileTable: # Distributions by category and, last, of the total, shape (n, C + 1), currency per month
         "What these households will spend if nothing changes."
-        model = self._loaded()
-        engineer = FeatureEngineer(self.categories, tuple(model.spec.get("survey_columns", ())))
-        histories = [histories_from_household(h.user_profile, h.expenses, period, categories=self.categories) for h in households]
-        return model.predict_distribution(engineer.transform(histories[0] if len(histories) == 1 else stack_histories(histories)))
+        engineer = self._engineer()
+        histories = [histories_from_household(h.user_profile, h.expenses, period, categories=engineer.categories) for h in households]
+        return self.model.predict_distribution(engineer.transform(histories[0] if len(histories) == 1 else stack_histories(histories)))
 
-    @property
-    def categories(self) -> tuple[str, ...]: # Names, in the order of the model
-        "Categories that the model budgets."
-        return tuple(self._loaded().spec.get("categories", CATEGORY_NAMES))
-
-    def _loaded(self):
+    def _engineer(self):
+        "The feature engineer that speaks the model's language."
         if self.model is None:
             from smart_money.training import default_model
             self.model = default_model()
-        return self.model
+        return _engineer_for(tuple(self.model.spec["targets"]), tuple(self.model.spec["feature_names"]))
 
     def _plan(self, homes, period):
-        demands = gather_demands(homes, self.categories)
+        categories = self._engineer().categories
+        demands = gather_demands(homes, categories)
         table = self.forecast(homes, period=period)
         plans, places = plan_budgets(table, demands), [resolve_location(h.user_profile.location, h.user_profile.market) for h in homes]
-        return [_build_plan(i, home, place, self.categories, table[i], demands, plans) for i, (home, place) in enumerate(zip(homes, places))], plans, places
+        return [_build_plan(i, home, place, categories, table[i], demands, plans) for i, (home, place) in enumerate(zip(homes, places))], plans, places
 
 def _currency(profile, place):
     market = profile.market or place.market
