@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['TABLES', 'REQUIRED_TABLES', 'data_path', 'Source', 'Region', 'City', 'Market', 'available_markets', 'load_market',
-           'Place', 'UnknownLocationWarning', 'resolve_location', 'resolve_locations', 'unknown_location_warning']
+           'register_market', 'Place', 'UnknownLocationWarning', 'resolve_location', 'resolve_locations',
+           'unknown_location_warning']
 
 # %% ../nbs/01_markets.ipynb #ca08b4f8
 import csv
@@ -107,6 +108,31 @@ class City:
     tier: float  # 1, 2, 3 by population, or as officially listed
     aliases: tuple[str, ...] = ()
 
+# %% ../nbs/01_markets.ipynb #40e296b8
+def _percentile(x: np.ndarray, levels: np.ndarray, knots: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    "The level of each `x` on its row of knots (one row may serve all); above the last knot a Pareto tail, NaN on the last row."
+    top, low = knots[rows, -1], knots[rows, -3]
+    if len(rows) == 1: p = np.interp(x, knots[rows[0]], levels) if rows[0] >= 0 else np.full(len(x), np.nan)
+    else: p = _interp_rows(np.broadcast_to(x, rows.shape), levels, knots, rows)
+    above = x > top
+    if above.any():
+        with np.errstate(invalid="ignore"):
+            alpha = np.log((1 - levels[-3]) / (1 - levels[-1])) / np.log(top / low)
+            p = np.where(above, 1 - (1 - levels[-1]) * (top / np.maximum(x, top)) ** alpha, p)
+    return p
+
+
+def _interp_rows(x: np.ndarray, levels: np.ndarray, knots: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    "`np.interp` with knots of its own for each `x`."
+    p = np.empty(len(x))
+    for start in range(0, len(x), 65_536): # bounds the memory, not the number of households
+        part = slice(start, start + 65_536)
+        v, r = x[part], rows[part]
+        k = np.clip((knots[r] <= v[:, None]).sum(axis=1), 1, len(levels) - 1)
+        low, high = knots[r, k - 1], knots[r, k]
+        p[part] = levels[k - 1] + (levels[k] - levels[k - 1]) * np.minimum((v - low) / np.maximum(high - low, 1e-9), 1)
+    return p
+
 # %% ../nbs/01_markets.ipynb #e46c210c
 @dataclass(frozen=True, eq=False)
 class Market:
@@ -193,41 +219,7 @@ class Market:
         known = self.regions.get(region)
         return 1.0 if known is None or np.isnan(known.cost_index) else known.cost_index
 
-# %% ../nbs/01_markets.ipynb #81f6acc8
-def _first_age(group: str) -> float:
-    "The first age of a group written `<25`, `25-34` or `65+`."
-    try: return 0.0 if group.startswith("<") else float(group.rstrip("+").split("-")[0])
-    except ValueError: raise InputError(Problem("income_percentiles.csv, column group", show_value(group), "an age group such as '<25', '25-34' or '65+'")) from None
-
-
-def _percentile(x: np.ndarray, levels: np.ndarray, knots: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    "The level of each `x` on its row of knots (one row may serve all); above the last knot a Pareto tail, NaN on the last row."
-    top, low = knots[rows, -1], knots[rows, -3]
-    if len(rows) == 1: p = np.interp(x, knots[rows[0]], levels) if rows[0] >= 0 else np.full(len(x), np.nan)
-    else: p = _interp_rows(np.broadcast_to(x, rows.shape), levels, knots, rows)
-    above = x > top
-    if above.any():
-        with np.errstate(invalid="ignore"):
-            alpha = np.log((1 - levels[-3]) / (1 - levels[-1])) / np.log(top / low)
-            p = np.where(above, 1 - (1 - levels[-1]) * (top / np.maximum(x, top)) ** alpha, p)
-    return p
-
-
-def _interp_rows(x: np.ndarray, levels: np.ndarray, knots: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    "`np.interp` with knots of its own for each `x`."
-    p = np.empty(len(x))
-    for start in range(0, len(x), 65_536): # bounds the memory, not the number of households
-        part = slice(start, start + 65_536)
-        v, r = x[part], rows[part]
-        k = np.clip((knots[r] <= v[:, None]).sum(axis=1), 1, len(levels) - 1)
-        low, high = knots[r, k - 1], knots[r, k]
-        p[part] = levels[k - 1] + (levels[k] - levels[k - 1]) * np.minimum((v - low) / np.maximum(high - low, 1e-9), 1)
-    return p
-
 # %% ../nbs/01_markets.ipynb #3333d4a8
-def _split(text: str) -> tuple[str, ...]: return tuple(filter(None, (part.strip() for part in text.split("|"))))
-
-
 def _facts(rows: list[dict]) -> dict[str, dict]:
     facts = {row["key"]: row for row in rows}
     wanted = ("code", "name", "currency", "reference_year", "median_income", "income_min", "income_max", "tier_1_population", "tier_2_population")
@@ -250,24 +242,44 @@ def _spending(groups: list[dict], rows: list[dict]) -> tuple[tuple[str, ...], di
     order = tuple(c for c in CATEGORY_NAMES if c in categories)
     return order, {g: np.array([cells[g, c] for c in order]) for g in names}
 
-
+# %% ../nbs/01_markets.ipynb #048aa14a
 def _seasons(rows: list[dict], categories: tuple[str, ...]) -> np.ndarray:
     factors = np.ones((12, len(categories)))
     for row in rows:
         month = _float(row, "month", low=1)
         if month not in range(1, 13): raise _wrong(row, "month", "a month from 1 to 12")
-        if row["category"] in categories: factors[int(month) - 1, categories.index(row["category"])] = _float(row, "factor", low=0)
+        if row["category"] in categories: factors[int(month) - 1, categories.index(row["category"])] = _float(row, "factor", low=0.001)
     return factors / factors.mean(axis=0)
 
 
 def _percentile_curves(rows: list[dict]) -> tuple[np.ndarray, dict[tuple[str, str], np.ndarray]]:
     columns = [c for c in (rows[0] if rows else ()) if c[0] == "p" and c[1:].isdigit() and 0 < int(c[1:]) < 100]
     curves = {(row["by"], row["group"]): np.array([_float(row, c, low=0) for c in columns]) for row in rows}
+    if len(curves) < len(rows): raise InputError(Problem("income_percentiles.csv", f"{len(rows)} rows for {len(curves)} groups", "one row per group"))
     for row, values in zip(rows, curves.values()):
         if np.any(np.diff(values) < 0): raise _wrong(row, columns[int(np.argmax(np.diff(values) < 0)) + 1], "an income that is not below the column before it")
     return np.array([int(c[1:]) / 100 for c in columns]), curves
 
-# %% ../nbs/01_markets.ipynb #31cc14a3
+
+def _first_age(group: str) -> float:
+    "The first age of a group written `<25`, `25-34` or `65+`."
+    try: return 0.0 if group.startswith("<") else float(group.rstrip("+").split("-")[0])
+    except ValueError: raise InputError(Problem("income_percentiles.csv, column group", show_value(group), "an age group such as '<25', '25-34' or '65+'")) from None
+
+# %% ../nbs/01_markets.ipynb #f2b97efe
+def _split(text: str) -> tuple[str, ...]: return tuple(filter(None, (part.strip() for part in text.split("|"))))
+
+
+def _cities(rows: list[dict], regions: dict[str, Region], limits: tuple[float, float]) -> tuple[City, ...]:
+    cities = []
+    for row in rows:
+        if row["region"] not in regions: raise _wrong(row, "region", "a region of regions.csv")
+        population, tier = _float(row, "population", low=0), _float(row, "tier", 1, True)
+        by_size = 1.0 if population >= limits[0] else 2.0 if population >= limits[1] else 3.0
+        cities.append(City(row["name"], row["region"], population, by_size if np.isnan(tier) else tier, _split(row["aliases"])))
+    return tuple(cities)
+
+# %% ../nbs/01_markets.ipynb #0d0b2dc4
 def _build(folder: Path) -> Market:
     tables = {name: _read(folder, name) for name in TABLES}
     facts, sources = _facts(tables["market"]), {row["source"]: row for row in tables["sources"]}
@@ -278,6 +290,8 @@ def _build(folder: Path) -> Market:
     categories, spending = _spending(tables["income_groups"], tables["spending"])
     groups = [g for g in tables["income_groups"] if g["income_group"] != "all"]
     groups.sort(key=lambda g: _float(g, "take_home_annual", low=1))
+    for poorer, richer in zip(groups, groups[1:]):
+        if _float(poorer, "take_home_annual") == _float(richer, "take_home_annual"): raise _wrong(richer, "take_home_annual", "an income of its own for each group")
     levels, curves = _percentile_curves(tables["income_percentiles"])
     prices = {row["region"]: _float(row, "all_items", low=0) for row in tables["cost_of_living"]}
     regions = {row["region"]: Region(row["name"], _split(row["aliases"]), prices.get(row["region"], np.nan), _float(row, "indicator", 0, True), _float(row, "tier", 1, True))
@@ -295,37 +309,48 @@ def _build(folder: Path) -> Market:
         provenance={name: tuple(dict.fromkeys(row["source"] for row in rows)) for name, rows in tables.items() if rows},
         city_indicator_region=text("city_indicator_region"))
 
-
-def _cities(rows: list[dict], regions: dict[str, Region], limits: tuple[float, float]) -> tuple[City, ...]:
-    cities = []
-    for row in rows:
-        if row["region"] not in regions: raise _wrong(row, "region", "a region of regions.csv")
-        population, tier = _float(row, "population", low=0), _float(row, "tier", 1, True)
-        by_size = 1.0 if population >= limits[0] else 2.0 if population >= limits[1] else 3.0
-        cities.append(City(row["name"], row["region"], population, by_size if np.isnan(tier) else tier, _split(row["aliases"])))
-    return tuple(cities)
-
-# %% ../nbs/01_markets.ipynb #3d0259cd
+# %% ../nbs/01_markets.ipynb #f1493ab4
 @cache
-def available_markets() -> tuple[str, ...]: # Codes, in alphabetical order
-    "The markets that ship."
-    return tuple(sorted(folder.name.upper() for folder in data_path("markets").iterdir() if folder.is_dir() and folder.joinpath("market.csv").is_file()))
+def _shipped() -> dict[str, Path]:
+    return {f.name.upper(): f for f in data_path("markets").iterdir() if f.is_dir() and f.joinpath("market.csv").is_file()}
+
+
+_registered: dict[str, Market] = {}
 
 
 @cache
 def _load(folder: Path) -> Market: return _build(folder)
 
 
+def available_markets() -> tuple[str, ...]: # Codes, in alphabetical order
+    "The markets that can be named by code: those that ship and those registered."
+    return tuple(sorted({*_shipped(), *_registered}))
+
+
 def load_market(
-    market: str | PathLike, # Code of a shipped market (`US`), or a folder of tables
+    market: str | PathLike, # Code of a market (`US`), or a folder of tables
 ) -> Market: # Read once, then kept
     """The facts of a market.
 
     Raises `InputError` if there is no such market, or a table is missing or broken."""
-    if isinstance(market, str) and market.strip().upper() in available_markets(): return _load(data_path("markets", market.strip().lower()))
+    code = market.strip().upper() if isinstance(market, str) else None
+    if code in _registered: return _registered[code]
+    if code in _shipped(): return _load(_shipped()[code])
     folder = Path(market)
-    if folder.is_dir(): return _load(folder.resolve())
+    if str(market).strip() and "\0" not in str(market) and folder.is_dir(): return _load(folder.resolve())
     raise InputError(Problem("market", show_value(str(market)), f"one of {', '.join(available_markets())}, or a folder with {', '.join(REQUIRED_TABLES)} as CSV files"))
+
+
+def register_market(
+    folder: str | PathLike, # Folder of tables
+) -> Market: # From now on known by its code, for as long as the process lives
+    """Make a market of one's own known by its code; one of the same code is replaced.
+
+    Raises `InputError` if a table is missing or broken."""
+    market = _build(Path(folder).resolve())
+    _registered[market.code.upper()] = market
+    _gazetteer.cache_clear(), _resolve.cache_clear()
+    return market
 
 # %% ../nbs/01_markets.ipynb #661563bd
 @dataclass(frozen=True)

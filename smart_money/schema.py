@@ -193,6 +193,11 @@ def _currency(value: str | None) -> str | None:
     return value and value.upper()
 
 
+def _code(value: str | None) -> str | None:
+    if value is not None and not (len(value) <= 16 and value.isascii() and value.isalnum()): raise PydanticCustomError("code", "no code")
+    return value and value.upper()
+
+
 def _money(value: Any) -> Decimal:
     if isinstance(value, bool) or not isinstance(value, (int, float, str, Decimal)): raise PydanticCustomError("number", "not a number")
     try: money = Decimal(str(value).strip())
@@ -220,7 +225,7 @@ class UserProfile(Record):
     savings_goal: Annotated[Number, Field(ge=0, lt=1)] = Field(0.2, description="a share of income, at least 0 and below 1 (20 % is 0.2)")
     risk_tolerance: Annotated[str, _one_of("a risk tolerance", RISK_TOLERANCES)] = Field("moderate", description="a risk tolerance")
     investment_experience: Annotated[str, _one_of("an experience", INVESTMENT_EXPERIENCES)] = Field("beginner", description="an experience")
-    market: Text = Field(None, description="text: a market's code such as 'US' or 'IN'")
+    market: Annotated[Text, AfterValidator(_code)] = Field(None, description="a market's code such as 'US' or 'IN'")
     currency: Currency = Field(None, description="three letters of ISO 4217 such as 'USD'")
     income_history: tuple[Amount, ...] | None = Field(None, max_length=1200,
         description="take-home income of past months, oldest first: numbers from 0 to 1e12")
