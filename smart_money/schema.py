@@ -32,13 +32,13 @@ class Category:
     "One line of a budget, with the COICOP 2018 codes that it gathers."
     name: str  # Identifier, as in `spend_<name>`
     label: str  # Words for a reader
-    coicop: tuple[str, ...]  # COICOP 2018 divisions ("07") and groups ("04.1"); empty where COICOP has none
+    coicop: tuple[str, ...]  # COICOP 2018 divisions ("07"), groups ("04.1"), classes ("05.6.2"); empty where COICOP has none
     essential: bool  # Cannot be left out next month
     fixed: bool  # Agreed in advance and repeating
 
 # %% ../nbs/00_schema.ipynb #0501b079
 CATEGORIES: dict[str, Category] = {c.name: c for c in (
-    Category("housing", "Housing", ("04.1", "04.3"), True, True),
+    Category("housing", "Housing", ("04.1", "04.3", "05.6.2"), True, True),
     Category("utilities", "Utilities", ("04.4", "04.5", "08.3"), True, False),
     Category("food_dining", "Food & dining", ("01", "02.1", "11.1"), True, False),
     Category("transportation", "Transportation", ("07",), True, False),
@@ -46,7 +46,7 @@ CATEGORIES: dict[str, Category] = {c.name: c for c in (
     Category("insurance", "Insurance", ("12.1",), True, True),
     Category("education", "Education", ("10",), True, True),
     Category("entertainment", "Entertainment", ("09", "11.2"), False, False),
-    Category("shopping", "Shopping", ("03", "05", "08.1", "08.2", "13.2"), False, False),
+    Category("shopping", "Shopping", ("03", "05.1", "05.2", "05.3", "05.4", "05.5", "05.6.1", "08.1", "08.2", "13.2"), False, False),
     Category("personal_care", "Personal care", ("13.1",), False, False),
     Category("giving", "Giving", (), False, False),
     Category("others", "Others", ("02.2", "02.3", "02.4", "12.2", "13.3", "13.9"), False, False),
