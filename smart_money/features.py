@@ -74,10 +74,15 @@ def _look_up(location, market):
 
 def _percentiles(place, market, income, age):
     "Income percentiles and the market's median for households of one place, shape (4, n)."
-    unknown = np.full(len(income), np.nan)
-    if market is None: return np.stack([unknown] * 4)
-    there = market.income_percentile(income, region=place.region) if place.region else unknown
-    return np.stack([market.income_percentile(income), market.income_percentile(income, age=age), there, np.full(len(income), market.median_income)])
+    if market is None: return np.full((4, len(income)), np.nan)
+    there = market.income_percentile(income, region=place.region) if place.region else np.nan * income
+    return np.array([market.income_percentile(income), market.income_percentile(income, age=age), there, np.full(len(income), market.median_income)])
+
+
+def _rows_of(which, n):
+    "The rows of each of n kinds."
+    order = np.argsort(which, kind="stable")
+    return np.split(order, which[order].searchsorted(range(1, n)))
 
 
 def place_profile(
@@ -89,10 +94,8 @@ def place_profile(
     "Look up what place and market say about each household."
     known = [_look_up(*pair) for pair in words]
     facts = np.array([(p.tier, p.cost_index, p.regional_indicator) for p, _ in known], float).T[:, which]
-    standing, order = np.full((4, len(income)), np.nan), np.argsort(which, kind="stable")
-    ends = which[order].searchsorted(range(len(known)), side="right")
-    for (place, market), start, end in zip(known, (0, *ends), ends):
-        rows = order[start:end]
+    standing = _percentiles(*known[0], income, age) if len(known) == 1 else np.empty((4, len(income)))
+    for (place, market), rows in zip(known, _rows_of(which, len(known)) if len(known) > 1 else ()):
         standing[:, rows] = _percentiles(place, market, income[rows], age[rows])
     return dict(zip(PLACE_FACTS, (*facts, *standing)))
 
@@ -124,7 +127,7 @@ def _spending_table(expenses, target, n_periods, categories):
 def item_summary(
     amounts: list[float], # Amounts of single payments as stated, currency
     frequencies: list[str], # The frequency of each
-) -> dict[str, float]: # One value per `ITEM_COLUMNS`; NaN where undefined
+) -> dict[str, float]: # One value per `ITEM_COLUMNS`; NaN where undefined, and throughout if nothing is listed
     "Summarise single payments."
     n, total = len(amounts), sum(amounts)
     mean = total / n if n else np.nan
@@ -133,15 +136,16 @@ def item_summary(
     skewness = m3 / m2 ** 1.5 if n and m2 > 1e-20 * mean ** 2 else np.nan
     concentration = sum(a * a for a in amounts) / total ** 2 if total else np.nan
     counts = [float(frequencies.count(f)) for f in ("daily", "weekly", "monthly")]
-    return dict(zip(ITEM_COLUMNS, (float(n), m2, skewness, concentration, max(amounts, default=np.nan), *counts)))
+    values = (float(n), m2, skewness, concentration, max(amounts, default=np.nan), *counts)
+    return dict(zip(ITEM_COLUMNS, values if n else [np.nan] * len(values)))
 
 # %% ../nbs/31_features.ipynb #a3f9631c
 def _household_profile(user):
     "The profile of one household as arrays of one; everything is unknown of nobody (None)."
-    risk, experience = (None, None) if user is None else (RISK_TOLERANCES.index(user.risk_tolerance), INVESTMENT_EXPERIENCES.index(user.investment_experience))
-    values = dict(risk_tolerance=risk, investment_experience=experience,
-                  **{name: getattr(user, name, None) for name in ("monthly_income", "age", "household_size", "savings_goal")})
-    numbers = {name: np.array([np.nan if v is None else v], float) for name, v in values.items()}
+    names = ("monthly_income", "age", "household_size", "savings_goal")
+    values = [getattr(user, name, None) for name in names]
+    values += [None, None] if user is None else [RISK_TOLERANCES.index(user.risk_tolerance), INVESTMENT_EXPERIENCES.index(user.investment_experience)]
+    numbers = dict(zip((*names, "risk_tolerance", "investment_experience"), np.array([values], float).T))
     words = getattr(user, "location", None), getattr(user, "market", None)
     return numbers | place_profile([words], np.zeros(1, int), numbers["monthly_income"], numbers["age"])
 
@@ -156,12 +160,12 @@ def _one_history(user, expenses, target, n_periods, categories):
     _check_categories(expenses, categories)
     seen = [e for e in expenses if e.date is None or _month_number(e.date) < target]
     latest = [e for e in seen if e.date is None or _month_number(e.date) == target - 1]
-    items = item_summary([e.amount for e in latest], [e.frequency for e in latest if e.date is None]) if latest else dict.fromkeys(ITEM_COLUMNS, np.nan)
+    items = item_summary([e.amount for e in latest], [e.frequency for e in latest if e.date is None])
     spending, income = _spending_table(seen, target, n_periods, categories), np.full(n_periods, np.nan)
     past = (getattr(user, "income_history", None) or ())[-n_periods:]
     if past: income[-len(past):] = past
     return Histories(tuple(categories), spending[None], spending.sum(1)[None], income[None], _household_profile(user),
-                     {name: np.array([value]) for name, value in items.items()}, np.array([target % 12 + 1.0]), np.ones(1))
+                     dict(zip(items, np.array([list(items.values())]).T)), np.array([target % 12 + 1.0]), np.ones(1))
 
 
 def histories_from_household(
@@ -243,7 +247,8 @@ def _panel_profile(panel, rows):
     columns = {name: _column(panel, name, rows) for name in names}
     columns |= dict(risk_tolerance=_codes(panel, "risk_tolerance", RISK_TOLERANCES, rows),
                     investment_experience=_codes(panel, "investment_experience", INVESTMENT_EXPERIENCES, rows))
-    words = pd.DataFrame({name: panel[name].to_numpy()[rows] if name in panel else [None] * len(rows) for name in ("location", "market")}, dtype=object)
+    word = lambda name: panel[name].to_numpy()[rows] if name in panel else [None] * len(rows)
+    words = pd.DataFrame({"location": word("location"), "market": word("market")}, dtype=object)
     which = words.groupby(["location", "market"], dropna=False, sort=False).ngroup().to_numpy()
     distinct = [tuple(w if isinstance(w, str) else None for w in pair) for pair in words[~pd.Series(which).duplicated()].itertuples(index=False)]
     return columns | place_profile(distinct, which, columns["monthly_income"], columns["age"])
@@ -253,7 +258,8 @@ def _sorted_panel(panel):
     "Household number, month number and order of the rows, by household and month."
     import pandas as pd
     missing = [c for c in ("household_id", "period") if c not in panel]
-    if missing or not spend_categories(panel.columns): _refuse("panel", f"no column {', '.join(missing) or 'spend_<category>'}", "household_id, period and spend_<category> columns")
+    missing += [] if spend_categories(panel.columns) else ["spend_<category>"]
+    if missing: _refuse("panel", f"no column {', '.join(missing)}", "household_id, period and spend_<category> columns")
     household = pd.factorize(panel["household_id"])[0]
     period = pd.to_datetime(panel["period"]).to_numpy("datetime64[M]")
     if (household < 0).any() or np.isnat(period).any(): _refuse("panel", "a missing household_id or period", "both in every row")
@@ -280,7 +286,8 @@ def windows_from_panel(
     spending = np.column_stack([_column(panel, spend_column(c), order) for c in categories])
     total = _column(panel, spend_column(TOTAL), order) if spend_column(TOTAL) in panel else spending.sum(1)
     values = np.column_stack([spending, total, _column(panel, "monthly_income", order)])
-    if np.isinf(values).any() or (values < 0).any(): _refuse("panel", "a negative or infinite amount", "finite amounts of at least 0, or missing ones (validate the panel to locate it)")
+    if np.isinf(values).any() or (values < 0).any():
+        _refuse("panel", "negative or infinite amounts", "amounts of at least 0, or missing ones (`DataValidator` locates them)")
     lagged, rows, before = _lags(values, household, index, target, n_periods), order[target], order[target - 1]
     items = {name: _column(panel, name, before) for name in ITEM_COLUMNS}
     histories = Histories(categories, lagged[..., :-2], lagged[..., -2], lagged[..., -1], _panel_profile(panel, before), items,
@@ -305,22 +312,22 @@ def _count(flags):
 
 @lru_cache
 def _period_weights(length):
-    "What each period counts in a sum: 1, its age, its age squared, whether it is among the last three; shape (4, length)."
+    "What each period counts in a sum: 1, its age, its age squared; shape (3, length)."
     age = np.arange(1.0 - length, 1.0)
-    return np.stack([np.ones(length), age, age * age, age > -3])
+    return np.stack([np.ones(length), age, age * age])
 
 
 def _moments(amounts, known):
     "Count, mean, mean of the last three, slope per period and population variance of the known values."
-    shape, weights = amounts.shape[1:], _period_weights(len(amounts))
+    shape, weights, n = amounts.shape[1:], _period_weights(len(amounts)), _count(known)
     around = _zero_unknown(amounts[-1])
     shifted = _zero_unknown(amounts - around).reshape(len(amounts), -1)
-    n, at, at2, n3 = (weights @ known.reshape(shifted.shape).astype(float)).reshape(4, *shape)
-    total, total_at, _, total3 = (weights @ shifted).reshape(4, *shape)
-    squares = np.einsum("lm,lm->m", shifted, shifted).reshape(shape)
+    total, total_at = (weights[:2] @ shifted).reshape(2, *shape)
+    at, at2 = (weights[1:] @ known.reshape(shifted.shape).astype(float)).reshape(2, *shape)
+    squares, recent = np.einsum("lm,lm->m", shifted, shifted).reshape(shape), np.add.reduce(shifted[-3:]).reshape(shape)
     mean = total / n
     slope = (total_at - at * mean) / (at2 - at * at / n)
-    return n, around + mean, around + total3 / n3, slope, np.maximum(squares / n - mean * mean, 0.0)
+    return n, around + mean, around + recent / _count(known[-3:]), slope, np.maximum(squares / n - mean * mean, 0.0)
 
 
 @np.errstate(divide="ignore", invalid="ignore")
@@ -540,7 +547,9 @@ class FeatureEngineer:
         if histories.categories != self.categories:
             raise InputError(Problem("histories.categories", ", ".join(histories.categories), f"the engineer's: {', '.join(self.categories)}"))
         X = np.empty((len(histories), len(self._table)))
-        for start in range(0, len(X), BLOCK): self._fill(histories if len(X) <= BLOCK else histories.take(slice(start, start + BLOCK)), X[start:start + BLOCK])
+        for start in range(0, len(X), BLOCK):
+            rows = slice(start, start + BLOCK)
+            self._fill(histories if len(X) <= BLOCK else histories.take(rows), X[rows])
         return X
 
     def _fill(self, h, out):
@@ -581,8 +590,9 @@ class FeatureEngineer:
         "Features of one household, as in the specification."
         f = _household_features(histories_from_household(user_profile, expenses, categories=self.categories))
         ratios = {c: f[f"ratio_{c}"] for c in self.categories if not np.isnan(f[f"ratio_{c}"])}
-        return {"income_stability": f["income_stability_score"], "income_percentile": f["income_percentile_national"], "expense_variance": f["expense_variance"],
-                "category_ratios": ratios, "age_group": f["age_group"], "location_index": f["cost_of_living_index"]}
+        return {"income_stability": f["income_stability_score"], "income_percentile": f["income_percentile_national"],
+                "expense_variance": f["expense_variance"], "category_ratios": ratios,
+                "age_group": f["age_group"], "location_index": f["cost_of_living_index"]}
 
 # %% ../nbs/31_features.ipynb #0697e24f
 def _habits(spending):
@@ -598,7 +608,7 @@ def mask_histories(
     random_state: int, # Seed
     *,
     none: float = 0.1, # Share left without any history
-    short: float = 0.2, # Share left with the last 1 … L − 1 periods
+    short: float = 0.2, # Share left with only the latest part of what is known
     habits: float = 0.15, # Share whose history becomes a stated average, repeated
     categories: float = 0.25, # Share of whose categories about half are forgotten
     items: float = 0.5, # Share whose items are forgotten
@@ -606,9 +616,10 @@ def mask_histories(
 ) -> Histories: # The same households, forgetful
     "Hide parts of histories at random, for training."
     rng, h = np.random.default_rng(random_state), histories
-    (n, length, _), draw = h.spending.shape, rng.random((6, len(h)))
+    (n, length, _), draw, known = h.spending.shape, rng.random((5, len(h))), (h.spending == h.spending).any(2)
     kind = np.searchsorted(np.cumsum([none, short, habits]), draw[0], side="right")
-    keep = np.select([kind == 0, kind == 1], [0, 1 + np.floor(draw[1] * (length - 1))], length)
+    oldest = np.where(known.any(1), length - known.argmax(1), 0)
+    keep = np.select([kind == 0, kind == 1], [0, 1 + np.floor(draw[1] * (oldest - 1))], length)
     hidden = (np.arange(length) < length - keep[:, None])[:, :, None]
     forgotten = ((draw[2] < categories)[:, None] & (rng.random((n, len(h.categories))) < 0.5))[:, None]
     spending = np.where((kind == 2)[:, None, None], _habits(h.spending), h.spending)
