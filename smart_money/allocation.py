@@ -159,8 +159,8 @@ def _sided_prices(
     upper: np.ndarray, # Largest budgets, shape (n, C)
 ) -> tuple: # price_left (n,), price_right (n,), chance (n, C)
     "Prices of one unit less and one unit more, and the chance to stay within each budget."
-    chance = table.cdf(budget)
-    exceed, reach = 1 - chance, 1 - table.cdf(budget, side="left")
+    below, chance = table.cdf_sides(budget)
+    exceed, reach = 1 - chance, 1 - below
     right = np.where(budget < upper, weights * exceed, 0.0).max(1, initial=0.0)
     left = np.where(budget > lower, weights * reach, np.inf).min(1, initial=np.inf)
     return np.maximum(left, price), np.minimum(right, price), chance
@@ -216,10 +216,11 @@ def allocate(
     budget, price, feasible = lower.copy(), np.full(n, np.inf), shortfall == 0
     left, right, chance = price.copy(), price.copy(), np.empty((n, C))
     for i in range(0, n, 2048): # pieces that stay in the processor's cache
-        part, some = slice(i, i + 2048), i + np.flatnonzero(feasible[i:i + 2048])
-        some = part if len(some) == len(budget[part]) else some
-        budget[some], price[some] = _solve(table[some], available[some], weights[some], reserve[some], lower[some], upper[some])
-        left[part], right[part], chance[part] = _sided_prices(table[part], budget[part], price[part], weights[part], lower[part], upper[part])
+        part = slice(i, i + 2048)
+        piece, rows = table[part], np.flatnonzero(feasible[part])
+        some = part if len(rows) == len(piece) else i + rows
+        budget[some], price[some] = _solve(piece if some is part else piece[rows], available[some], weights[some], reserve[some], lower[some], upper[some])
+        left[part], right[part], chance[part] = _sided_prices(piece, budget[part], price[part], weights[part], lower[part], upper[part])
     surplus = np.where(feasible, np.maximum(available - budget.sum(1), 0), 0.0)
     idle = surplus > slack
     left, right = np.where(idle, reserve, left), np.where(feasible, np.where(idle, reserve, np.maximum(right, reserve)), np.inf)
@@ -253,7 +254,7 @@ def infer_weights(
     budget = np.where(told, override, rest.budget)
     every = told.all(1)
     right, left = (np.where(every | ~np.isfinite(p), 1.0, p)[:, None] for p in (rest.price_right, rest.price_left))
-    reach, exceed = 1 - table.cdf(budget, side="left"), 1 - table.cdf(budget)
+    reach, exceed = (1 - p for p in table.cdf_sides(budget))
     low = np.divide(right, reach, out=np.full(table.shape, np.inf), where=reach > 0)
     high = np.divide(np.maximum(left, right), exceed, out=np.full(table.shape, np.inf), where=exceed > 0)
     low = np.where(told, np.where(budget <= lower, 0.0, low), weights)

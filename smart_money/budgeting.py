@@ -112,7 +112,7 @@ def plan_budgets(
     demands: Demands, # What is asked of the plans
 ) -> PlanTable: # Plans
     "Best budgets under a forecast, to the cent, with chances and effects."
-    spending, total = table[:, :-1], table[:, -1]
+    spending, total = QuantileTable(table.levels, np.ascontiguousarray(table.values[:, :-1])), table[:, -1]
     a = allocate(spending, demands.income - demands.savings, weights=demands.weights, reserve_price=demands.reserve_price,
                  lower=demands.lower, upper=demands.upper, income=demands.income)
     kept = demands.income - a.budget.sum(1)

@@ -49,6 +49,17 @@ def _fraction(
     "How far along a segment, safe on segments without length."
     return np.clip(np.divide(part, whole, out=np.zeros(np.shape(whole)), where=whole > 0), 0, 1)
 
+# %% ../nbs/12_distributions.ipynb #413837e6
+def _cdf(
+    levels: np.ndarray, # Levels, shape (K,)
+    values: np.ndarray, # Knots, shape (..., K)
+    x: np.ndarray, # Amounts, shape (...)
+    side: str, # "right" or "left"
+) -> tuple: # Probabilities, and the last knot below, each (...)
+    "Distribution function at each amount."
+    p_low, p_high, v_low, v_high = _segment(levels, values, x, side)
+    return p_low + _fraction(x - v_low, v_high - v_low) * (p_high - p_low), v_low
+
 # %% ../nbs/12_distributions.ipynb #f65390b7
 _TINY = 1e-12 # levels closer than this are the same level: rounding of sums of probabilities
 
@@ -224,11 +235,18 @@ class QuantileTable:
     ) -> np.ndarray: # Probabilities, shape of the broadcast
         "Probability of not exceeding (right) or of staying below (left) an amount."
         x, values = self._align(x)
-        p_low, p_high, v_low, v_high = _segment(self.levels, values, x, side)
-        none_below = x < values[..., 0] if side == "right" else x <= values[..., 0]
-        all_below = x >= values[..., -1] if side == "right" else x > values[..., -1]
-        p = p_low + _fraction(x - v_low, v_high - v_low) * (p_high - p_low)
-        return np.where(none_below, 0.0, np.where(all_below, 1.0, p))
+        return _cdf(self.levels, values, x, side)[0]
+
+    def cdf_sides(
+        self,
+        x, # Amounts, broadcast against `shape`
+    ) -> tuple: # (P(S < x), P(S <= x)), each of the shape of the broadcast
+        "Both sides of the distribution function; they differ at atoms."
+        x, values = self._align(x)
+        right, knot = _cdf(self.levels, values, x, "right")
+        left, at = right.copy(), knot == x
+        left[at] = _cdf(self.levels, values[at], x[at], "left")[0]
+        return left, right
 
     def mean(self) -> np.ndarray: # Shape `shape`
         "Expected amounts."
@@ -273,8 +291,8 @@ class QuantileTable:
     ) -> np.ndarray: # Values in [0, 1], uniform if the distributions are right
         "Randomised probability integral transform: a random level among those that give the observed amount."
         u = np.random.default_rng(random_state).random(np.broadcast_shapes(np.shape(y), self.shape))
-        below = self.cdf(y, side="left")
-        return below + u * (self.cdf(y) - below)
+        below, within = self.cdf_sides(y)
+        return below + u * (within - below)
 
     def window_probability(
         self,
