@@ -260,9 +260,9 @@ def simulate_households(
     return Simulation(model, first, people, *(np.concatenate([b[k] for b in blocks])[:n_households] for k in (1, 2)))
 
 # %% ../nbs/20_synthetic.ipynb #217d1b15
-def _item_summary(simulation):
-    "The item columns of the panel, each (n, T)."
-    i, cents = simulation.model.items, simulation.cents
+def _item_summary(items, cents):
+    "The item columns of the panel for cents (n, T, J), each (n, T)."
+    i = items
     due = i["every"] == 1
     factor = np.where(due, [FREQUENCIES[f] or 1 for f in i["frequency"].tolist()], 1.0)
     stated = cents * (0.01 / factor)
@@ -323,7 +323,8 @@ def make_households(
     rng = np.random.default_rng([random_state, 1])
     starts = np.flatnonzero(np.diff(s.model.items["category_index"], prepend=-1))
     spending = np.add.reduceat(s.cents, starts, axis=2) / 100
-    panel = _profile(s, rng) | {k: v.ravel() for k, v in _item_summary(s).items()}
+    summaries = [_item_summary(s.model.items, s.cents[k:k + BLOCK]) for k in range(0, n_households, BLOCK)]
+    panel = _profile(s, rng) | {k: np.concatenate([x[k] for x in summaries]).ravel() for k in summaries[0]}
     panel |= {spend_column(c): spending[:, :, k].ravel() for k, c in enumerate(CATEGORIES)}
     panel = pd.DataFrame(panel)
     if nonresponse:
