@@ -30,12 +30,12 @@ QUESTIONS = ("mean", "median", "window_10", "window_20") # What a metric may ask
 @dataclass(frozen=True)
 class Forecast:
     """Distributions of n outcomes, and the number that each kind of metric asks for."""
-    table: QuantileTable # Distributions, shape (n,)
-    points: dict[str, np.ndarray] # One point per question of `QUESTIONS`, each of shape (n,)
+    table: QuantileTable # Distributions, shape (n,), or (n, T)
+    points: dict[str, np.ndarray] # One point per question of `QUESTIONS`, each of the table's shape
 
 # %% ../nbs/60_evaluation.ipynb #5f92faf6
 def forecast_from_table(
-    table: QuantileTable, # Distributions, shape (n,)
+    table: QuantileTable, # Distributions, shape (n,), or (n, T)
 ) -> Forecast: # Each question answered by the distribution itself
     """Read all answers from the distribution."""
     return Forecast(table, {"mean": table.mean(), "median": table.median(), "window_10": table.window_mode(0.1), "window_20": table.window_mode(0.2)})
@@ -119,24 +119,26 @@ def naive_forecasts(
 
 # %% ../nbs/60_evaluation.ipynb #9582732c
 def total_candidates(
-    table: QuantileTable, # Distributions of all targets, shape (n, T), the total last
+    points: Mapping[str, np.ndarray], # Question → points of all targets, shape (n, T), the total last
 ) -> dict[str, dict[str, np.ndarray]]: # Question → candidate → points of shape (n,)
     """What the total's best point might be."""
-    direct, parts = forecast_from_table(table[:, -1]).points, table[:, :-1]
-    medians = parts.median().sum(1)
-    sums = {"mean": {"sum of means": parts.mean().sum(1)}, "median": {"sum of medians": medians},
-            **{q: {"sum of medians": medians, "sum of windows": parts.window_mode(t).sum(1)} for q, t in (("window_10", 0.1), ("window_20", 0.2))}}
-    return {q: {"direct": direct[q], **sums[q], **{f"half direct, half {name}": (direct[q] + s) / 2 for name, s in sums[q].items()}} for q in QUESTIONS}
+    own = {"mean": "means", "median": "medians", "window_10": "windows", "window_20": "windows"}
+    made = {}
+    for question in QUESTIONS:
+        direct = points[question][:, -1]
+        sums = {f"sum of {own[q]}": points[q][:, :-1].sum(1) for q in dict.fromkeys((question, "median")) if question != "mean" or q == "mean"}
+        made[question] = {"direct": direct, **sums, **{f"half direct, half {name}": (direct + s) / 2 for name, s in sums.items()}}
+    return made
 
 # %% ../nbs/60_evaluation.ipynb #d75ea940
 def choose_total(
     y_total: np.ndarray, # Totals that the model did not train on, shape (n,), currency/month
-    table: QuantileTable, # Its distributions for these rows, shape (n, T), the total last
+    points: Mapping[str, np.ndarray], # Question → its points for these rows, shape (n, T), the total last
 ) -> dict[str, str]: # Question → the best candidate's name
-    """Choose the total's point for each question on rows kept aside."""
+    """Choose the total's point for each question on rows that the model did not train on."""
     loss = {"mean": metrics.mse, "median": metrics.mae, "window_10": lambda y, p: -metrics.within_tolerance(y, p, tolerance=0.1),
             "window_20": lambda y, p: -metrics.within_tolerance(y, p, tolerance=0.2)}
-    return {q: min(points, key=lambda name: loss[q](y_total, points[name])) for q, points in total_candidates(table).items()}
+    return {q: min(made, key=lambda name: loss[q](y_total, made[name])) for q, made in total_candidates(points).items()}
 
 # %% ../nbs/60_evaluation.ipynb #637c898c
 def model_forecasts(
@@ -144,9 +146,10 @@ def model_forecasts(
     total_points: Mapping[str, str] | None = None, # Question → candidate for the total, as `choose_total` gives; direct if not given
 ) -> tuple[Forecast, ...]: # One forecast per target
     """A model's distributions as forecasts, the total at its chosen points."""
-    chosen = dict.fromkeys(QUESTIONS, "direct") | dict(total_points or {})
-    candidates = total_candidates(table)
-    return (*(forecast_from_table(table[:, k]) for k in range(table.shape[1] - 1)), Forecast(table[:, -1], {q: candidates[q][name] for q, name in chosen.items()}))
+    points, chosen = forecast_from_table(table).points, dict.fromkeys(QUESTIONS, "direct") | dict(total_points or {})
+    candidates = total_candidates(points)
+    return (*(Forecast(table[:, k], {q: p[:, k] for q, p in points.items()}) for k in range(table.shape[1] - 1)),
+            Forecast(table[:, -1], {q: candidates[q][name] for q, name in chosen.items()}))
 
 # %% ../nbs/60_evaluation.ipynb #abcab0f9
 METHODS = ("model", "persistence", "trailing_mean", "median") # Forecasters of a backtest
@@ -202,13 +205,17 @@ def default_model(
 ) -> object: # `BudgetEnsembleModel`, not fitted
     """The default ensemble for these features."""
     from smart_money.ensemble import BudgetEnsembleModel
-    return BudgetEnsembleModel()
+    names, kinds, families = engineer.feature_names, engineer.feature_kinds, engineer.families
+    where = lambda wanted: tuple(i for i, name in enumerate(names) if wanted(name))
+    return BudgetEnsembleModel(
+        last_features=tuple(names.index(f"last_{t}") for t in targets), amount_features=where(lambda n: kinds[n] == "amount"),
+        code_features=where(lambda n: kinds[n] == "code" and families[n] == "survey"), profile_features=where(lambda n: families[n] in ("income", "demographic", "time", "survey")))
 
 # %% ../nbs/60_evaluation.ipynb #0a5e1602
 def _fit_copy(model, engineer, train):
     "A copy of the model, fitted on some examples."
     from sklearn.base import clone
-    return clone(model, safe=False).fit(engineer.transform(train.histories), train.y, groups=train.groups, periods=train.periods, sample_weight=train.sample_weight)
+    return clone(model, safe=False).fit(engineer.transform(train.histories), train.y, groups=train.groups, periods=train.periods)
 
 def _distributions(model, engineer, rows):
     table = model.predict_distribution(engineer.transform(rows.histories))
@@ -216,11 +223,17 @@ def _distributions(model, engineer, rows):
     return table
 
 def _validated_points(model, engineer, train):
-    "How to make the total's points: chosen on the last training period by a copy that did not see it."
+    "How to make the total's points, chosen on the last training period by a copy that did not see it."
     known = np.unique(train.periods)
     if len(known) < 2: return dict.fromkeys(QUESTIONS, "direct")
-    early, last = (train.take(train.periods < known[-1]), train.take(train.periods == known[-1]))
-    return choose_total(last.y[:, -1], _distributions(_fit_copy(model, engineer, early), engineer, last))
+    early, last = train.take(train.periods < known[-1]), train.take(train.periods == known[-1])
+    return choose_total(last.y[:, -1], forecast_from_table(_distributions(_fit_copy(model, engineer, early), engineer, last)).points)
+
+def _own_points(model, train):
+    "The same from a model that remembers its out-of-fold points; `None` from one that does not."
+    kept = getattr(model, "oof_", None)
+    if kept is None: return None
+    return choose_total(train.y[:, -1], {"mean": kept["mean"], "median": kept["median"], "window_10": kept["window"], "window_20": kept["window"]})
 
 # %% ../nbs/60_evaluation.ipynb #2ed72560
 def run_backtest(
@@ -229,7 +242,7 @@ def run_backtest(
     model: object = None, # Forecaster, not fitted; the default ensemble if not given
     *,
     n_periods: int = 13, # Periods of history that features may use
-    total_points: Mapping[str, str] | None = None, # Question → candidate for the total; chosen on the last training period if not given
+    total_points: Mapping[str, str] | None = None, # Question → candidate for the total; chosen on training rows that the model did not learn from if not given
     progress: Callable[[str], None] | None = None, # Called with what happens next
 ) -> Backtest: # Every forecast, and the scores
     """Train on the periods before a date and forecast those from then on, beside the naive rules.
@@ -243,11 +256,13 @@ def run_backtest(
     train, test = examples.take(before), examples.take(after)
     engineer = FeatureEngineer.for_histories(examples.histories)
     model = default_model(engineer, examples.targets) if model is None else model
+    say(f"training on {len(train):,} examples")
+    fitted = _fit_copy(model, engineer, train)
+    total_points = total_points or _own_points(fitted, train)
     if total_points is None:
         say(f"choosing how to forecast the total, on the last of {len(np.unique(train.periods))} training periods")
         total_points = _validated_points(model, engineer, train)
-    say(f"training on {len(train):,} examples")
-    table = _distributions(_fit_copy(model, engineer, train), engineer, test)
+    table = _distributions(fitted, engineer, test)
     say(f"scoring {len(test):,} forecasts")
     return Backtest(str(test_from), len(train), test, {"model": model_forecasts(table, total_points), **naive_forecasts(train, test)}, dict(total_points))
 
