@@ -212,22 +212,26 @@ def default_model(
         code_features=where(lambda n: kinds[n] == "code" and families[n] == "survey"), profile_features=where(lambda n: families[n] in ("income", "demographic", "time", "survey")))
 
 # %% ../nbs/60_evaluation.ipynb #0a5e1602
-def _fit_copy(model, engineer, train):
-    "A copy of the model, fitted on some examples."
+def _fit_copy(model, engineer, train, say):
+    "A copy of the model, fitted on some examples; it says how far it is, if it can and runs in this process."
     from sklearn.base import clone
-    return clone(model, safe=False).fit(engineer.transform(train.histories), train.y, groups=train.groups, periods=train.periods)
+    copy, text = clone(model, safe=False), f"training on {len(train):,} examples"
+    say(text)
+    settings = copy.get_params(deep=False) if hasattr(copy, "get_params") else {}
+    if "progress" in settings and settings.get("n_jobs") in (None, 1): copy.set_params(progress=lambda share, what: say(f"{text}: {what} ({share:.0%})"))
+    return copy.fit(engineer.transform(train.histories), train.y, groups=train.groups, periods=train.periods)
 
 def _distributions(model, engineer, rows):
     table = model.predict_distribution(engineer.transform(rows.histories))
     if table.shape != rows.y.shape: raise ValueError(f"Got forecasts of shape {table.shape} from the model, but expected {rows.y.shape}: one per example and target.")
     return table
 
-def _validated_points(model, engineer, train):
+def _validated_points(model, engineer, train, say):
     "How to make the total's points, chosen on the last training period by a copy that did not see it."
     known = np.unique(train.periods)
     if len(known) < 2: return dict.fromkeys(QUESTIONS, "direct")
     early, last = train.take(train.periods < known[-1]), train.take(train.periods == known[-1])
-    return choose_total(last.y[:, -1], forecast_from_table(_distributions(_fit_copy(model, engineer, early), engineer, last)).points)
+    return choose_total(last.y[:, -1], forecast_from_table(_distributions(_fit_copy(model, engineer, early, say), engineer, last)).points)
 
 def _own_points(model, train):
     "The same from a model that remembers its out-of-fold points; `None` from one that does not."
@@ -256,12 +260,11 @@ def run_backtest(
     train, test = examples.take(before), examples.take(after)
     engineer = FeatureEngineer.for_histories(examples.histories)
     model = default_model(engineer, examples.targets) if model is None else model
-    say(f"training on {len(train):,} examples")
-    fitted = _fit_copy(model, engineer, train)
+    fitted = _fit_copy(model, engineer, train, say)
     total_points = total_points or _own_points(fitted, train)
     if total_points is None:
         say(f"choosing how to forecast the total, on the last of {len(np.unique(train.periods))} training periods")
-        total_points = _validated_points(model, engineer, train)
+        total_points = _validated_points(model, engineer, train, say)
     table = _distributions(fitted, engineer, test)
     say(f"scoring {len(test):,} forecasts")
     return Backtest(str(test_from), len(train), test, {"model": model_forecasts(table, total_points), **naive_forecasts(train, test)}, dict(total_points))

@@ -86,3 +86,32 @@ def test_naive_rules_on_the_survey():
         scores = score_forecast(test.y[:, k], naive[rule][k])
         assert scores["r2"] == pytest.approx(r2, abs=.002) and scores["mae"] == pytest.approx(mae, abs=2) and scores["within_10"] == pytest.approx(within, abs=.002)
         assert .78 < scores["coverage_80"] < .84 and .88 < scores["coverage_90"] < .93
+
+
+def test_backtest_of_the_ensemble_has_the_public_keys_and_sees_no_future(tmp_path):
+    """A small ensemble on a small made survey: the dictionary of the contract, and forecasts that what came later cannot change."""
+    from sklearn.ensemble import HistGradientBoostingRegressor
+    from sklearn.neural_network import MLPClassifier
+    from smart_money.collection import load_ce_panel, make_ce_like
+    from smart_money.evaluation import METHODS, default_model, run_backtest
+    from smart_money.features import FeatureEngineer, windows_from_panel
+    make_ce_like(200, random_state=3).to_csv(tmp_path / "made.csv", index=False)
+    panel = load_ce_panel(tmp_path / "made.csv")
+    examples = windows_from_panel(panel)
+    small = default_model(FeatureEngineer.for_histories(examples.histories), examples.targets).set_params(
+        gradient_boosting=HistGradientBoostingRegressor(loss="absolute_error", max_iter=10, early_stopping=False),
+        neural_network=MLPClassifier((4,), max_iter=3, batch_size=16))
+    steps = []
+    first = run_backtest(panel, "2015Q1", small, progress=steps.append)
+    result = first.as_dict()
+    assert list(result) == ["test_from", "n_train", "n_test", "categories"] and result["n_train"] + result["n_test"] == len(examples)
+    assert set(result["categories"]) == {*examples.targets} and all(set(c) == set(METHODS) for c in result["categories"].values())
+    assert set(result["categories"]["total"]["model"]) == {"r2", "mae", "wmape", "within_10", "within_20", "coverage_80", "width_80", "coverage_90", "width_90", "crps"}
+    assert any("%" in step for step in steps)
+    later = panel.copy()
+    late = later.period >= "2015-01-01"
+    later.loc[late, [c for c in panel if c.startswith("spend_")]] *= 50
+    again, same = run_backtest(later, "2015Q1", small), first.test.periods == np.datetime64("2015-01")
+    for method in METHODS:
+        for a, b in zip(first.forecasts[method], again.forecasts[method]): assert np.array_equal(a.table.values[same], b.table.values[same])
+    assert again.total_points == first.total_points
