@@ -272,7 +272,9 @@ def windows_from_panel(
     panel, # One row per household and period (DataFrame), amounts in currency per month
     n_periods: int = 13, # Periods of history, L
     step_months: int | None = None, # Months from period to period: 1 or 3; by default found in the panel
-) -> Windows: # One example per row whose previous period is in the panel
+    *,
+    min_history: int = 1, # 1: rows whose previous period is in the panel; 0: all rows, those of newcomers without history and with the profile of the period itself
+) -> Windows: # One example per such row
     """Cut a panel into examples: what was known, and what came next. Sorted by household (in order of appearance) and period.
 
     Raises `InputError` if columns are missing, a period is there twice or a panel is neither monthly nor quarterly."""
@@ -281,15 +283,17 @@ def windows_from_panel(
     index = months // step
     same, gap = np.diff(household) == 0, np.diff(index)
     if (same & (gap == 0)).any(): _refuse("panel", f"{int((same & (gap == 0)).sum())} repeated periods", "one row per household and period")
-    target = np.flatnonzero(same & (gap == 1)) + 1
+    if min_history not in (0, 1): _refuse("min_history", min_history, "0 or 1 periods")
+    target = np.arange(len(household)) if min_history == 0 else np.flatnonzero(same & (gap == 1)) + 1
     categories = spend_categories(panel.columns)
     spending = np.column_stack([_column(panel, spend_column(c), order) for c in categories])
     total = _column(panel, spend_column(TOTAL), order) if spend_column(TOTAL) in panel else spending.sum(1)
     values = np.column_stack([spending, total, _column(panel, "monthly_income", order)])
     if np.isinf(values).any() or (values < 0).any():
         _refuse("panel", "negative or infinite amounts", "amounts of at least 0, or missing ones (`DataValidator` locates them)")
-    lagged, rows, before = _lags(values, household, index, target, n_periods), order[target], order[target - 1]
-    items = {name: _column(panel, name, before) for name in ITEM_COLUMNS}
+    newcomer = ~np.concatenate([[False], same])[target]
+    lagged, rows, before = _lags(values, household, index, target, n_periods), order[target], order[np.where(newcomer, target, target - 1)]
+    items = {name: np.where(newcomer, np.nan, _column(panel, name, before)) for name in ITEM_COLUMNS}
     histories = Histories(categories, lagged[..., :-2], lagged[..., -2], lagged[..., -1], _panel_profile(panel, before), items,
                           months[target] % 12 + 1.0, _column(panel, "months_covered", rows, step), step)
     return Windows(histories, values[target, :-1], (*categories, TOTAL), panel["household_id"].to_numpy()[rows],
@@ -399,7 +403,7 @@ def income_features(
         **{name: h.profile[name] for name in PERCENTILES},
         "career_stage": _step(age, CAREER), "income_growth_potential": growth_potential(age, relative),
         "log_income": np.log(income + 1), "sqrt_income": np.sqrt(income),
-        "relative_income": relative, "mean_income": usual,
+        "relative_income": relative, "mean_income": usual, "market_median_income": h.profile["market_median_income"],
     }
 
 
@@ -460,7 +464,7 @@ def time_features(
 FAMILIES = ("income", "expense", "item", "demographic", "time", "history", "survey")
 _KINDS = {
     "income": dict(monthly_income="amount", income_stability_score="ratio", **dict.fromkeys(PERCENTILES, "ratio"), career_stage="code",
-                   income_growth_potential="ratio", relative_income="ratio", mean_income="amount"),
+                   income_growth_potential="ratio", relative_income="ratio", mean_income="amount", market_median_income="amount"),
     "expense": dict(total_monthly_expenses="amount", expense_to_income="ratio", essential_ratio="ratio", discretionary_ratio="ratio"),
     "item": dict(expense_count="code", expense_deviation="amount", expense_skewness="ratio", expense_concentration="ratio", largest_expense="amount",
                  daily_expenses="code", weekly_expenses="code", monthly_expenses="code"),
