@@ -286,7 +286,7 @@ def _profile(simulation, rng):
     (n, T), u = simulation.income.shape, rng.random((len(people["age"]), 3))
     each = lambda x: np.repeat(x, T)
     lean = np.clip(0.5 - 0.08 * people["decade"] + 0.1 * people["relative"], 0.05, 0.95)      # the young and the well-off risk more
-    goal = np.clip(np.round(20 * (p["savings_goal"] + 0.05 * people["relative"] + 0.16 * (u[:, 0] - 0.5))) / 20, 0, 0.5)
+    goal = np.clip(np.round(20 * (p["savings_goal"] + 0.05 * people["relative"] + 0.16 * (u[:, 0] - 0.5))) / 20, 0, 0.5) + 0.0
     risk = np.array(["conservative", "moderate", "aggressive"], object)[(u[:, 1] < lean).astype(int) + (u[:, 1] < 0.4 * lean)]
     skill = np.array(["beginner", "intermediate", "expert"], object)[(u[:, 2] < 0.5 * lean + 0.1).astype(int) + (u[:, 2] < 0.15 * lean)]
     age = people["age"][:, None] + (np.arange(T) + people["birthday"][:, None]) // 12
