@@ -236,7 +236,8 @@ def _prepare(
     nb, lost = read_nb(path), lost_text(nbformat.read(path, 4))
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always", UserWarning)
-        FilterDefaults()(nb)
+        try: FilterDefaults()(nb)
+        except Exception as error: return nbformat.v4.new_notebook(), [f"{path.name}: {error}"] # nbdev raises nothing more special
     wrong = [f"{path.name}: {' '.join(str(w.message).split())[:200]}" for w in seen if issubclass(w.category, UserWarning) and "nbdev" in w.filename]
     if lost: wrong.append(f"{path.name}: text under the title, lost on the page unless it has a cell of its own: {lost[:80]!r}")
     return nbformat.reads(json.dumps(nb2dict(nb)), 4), wrong
@@ -295,7 +296,7 @@ def build_offline() -> int: # Exit code: 0 if there was not one warning
         nbformat.write(nb, src/f"{name}.ipynb")
     (src/"conf.py").write_text(_CONF.format(title=cfg.title, copyright=cfg.copyright), encoding="utf-8")
     (src/"_static").mkdir()
-    (src/"_static"/"wide.css").write_text(".content { width: 58em; max-width: 100%; } table.docutils { font-size: .9em; margin-left: 0; } div.math { overflow: visible; } p:has(> a.source) { float: right; font-size: .8em; }\n", encoding="utf-8")
+    (src/"_static"/"wide.css").write_text(".content { width: 58em; max-width: 100%; } table.docutils { font-size: .9em; margin-left: 0; } div.math { overflow: visible; } p:has(> a.source) { float: right; margin: -2.7em 0 0; font-size: .8em; }\n", encoding="utf-8")
     (src/"slugs.py").write_text("import re\n" + inspect.getsource(slug), encoding="utf-8")
     shutil.rmtree(cfg.doc_path, ignore_errors=True)
     return subprocess.call([sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html", src, cfg.doc_path])
