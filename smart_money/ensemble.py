@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['default_boosting', 'default_forest', 'default_network', 'fit_out_of_fold', 'LeafSamples', 'fit_forests',
-           'forest_shares', 'fit_networks', 'network_chances', 'BudgetEnsembleModel']
+           'forest_shares', 'fit_networks', 'network_chances', 'column_roles', 'BudgetEnsembleModel']
 
 # %% ../nbs/40_ensemble.ipynb #1de4bcdc
 import warnings
@@ -154,6 +154,21 @@ def network_chances(
     return np.mean([n.predict_proba(D) for n in networks], axis=0)
 
 # %% ../nbs/40_ensemble.ipynb #a7e42f16
+def column_roles(
+    feature_names: list[str], # Names of the columns of `X`
+    feature_kinds: dict[str, str], # Feature → "amount", "ratio" or "code"
+    families: dict[str, str], # Feature → family
+    targets: tuple[str, ...], # Names of the columns of `y`
+) -> dict: # Parameters of `BudgetEnsembleModel`
+    "Tell the model which columns are what."
+    position = {name: i for i, name in enumerate(feature_names)}
+    pick = lambda rule: tuple(i for name, i in position.items() if rule(name))
+    return dict(last_features=tuple(position[f"last_{t}"] for t in targets), amount_features=pick(lambda f: feature_kinds[f] == "amount"),
+                code_features=pick(lambda f: feature_kinds[f] == "code" and (families[f] == "survey" or f in ("career_stage", "life_stage"))),
+                profile_features=pick(lambda f: families[f] in ("income", "demographic", "time", "survey") and f not in ("known_months", "history_months")),
+                scale_feature=position.get("market_median_income"))
+
+# %% ../nbs/40_ensemble.ipynb #c62ae077
 class BudgetEnsembleModel(StackedForecaster, RegressorMixin, BaseEstimator):
     """Forecast spending of households: a pooled predictive distribution per target.
 
@@ -163,7 +178,7 @@ class BudgetEnsembleModel(StackedForecaster, RegressorMixin, BaseEstimator):
         amount_features: tuple[int, ...] = (), # Columns of `X` that are amounts, in currency
         code_features: tuple[int, ...] = (), # Columns of `X` that are codes
         profile_features: tuple[int, ...] = (), # Columns of `X` that describe the household without its history; () skips the profile stage
-        scale_feature: int | None = None, # Column of `X` with the currency scale; None takes the median outcome
+        scale_feature: int | None = None, # Column of `X` with the currency scale; None takes the median of the largest outcomes
         scale_share: float = 0.005, # Share of the scale at which the logarithm begins
         random_forest=None, # Forest regressor; None for `default_forest()`
         gradient_boosting=None, # Regressor for one target; None for `default_boosting()`
@@ -174,6 +189,7 @@ class BudgetEnsembleModel(StackedForecaster, RegressorMixin, BaseEstimator):
         n_bins: int = 40, # Residual bins
         n_folds: int = 3, # Out-of-fold splits, by household
         n_networks: int = 1, # Networks averaged
+        calibrator=None, # Has `fit(pit, X)`, which returns a function from features to levels to read (`uncertainty.MondrianCalibrator`); None reads the pool as it is
         max_pool_rows: int = 2000, # Rows from which the weights of the pool are learned
         n_jobs: int | None = None, # Processes
         random_state: int | None = 0, # Seed
@@ -182,7 +198,7 @@ class BudgetEnsembleModel(StackedForecaster, RegressorMixin, BaseEstimator):
         self.last_features, self.amount_features, self.code_features, self.profile_features = last_features, amount_features, code_features, profile_features
         self.scale_feature, self.scale_share, self.random_forest, self.gradient_boosting, self.neural_network = scale_feature, scale_share, random_forest, gradient_boosting, neural_network
         self.ridge_alpha, self.families, self.forest_per_target, self.n_bins, self.n_folds, self.n_networks = ridge_alpha, families, forest_per_target, n_bins, n_folds, n_networks
-        self.max_pool_rows, self.n_jobs, self.random_state, self.progress = max_pool_rows, n_jobs, random_state, progress
+        self.calibrator, self.max_pool_rows, self.n_jobs, self.random_state, self.progress = calibrator, max_pool_rows, n_jobs, random_state, progress
 
     def fit(self,
         X: np.ndarray, # Features, shape (n, F), NaN unknown
@@ -203,6 +219,7 @@ class BudgetEnsembleModel(StackedForecaster, RegressorMixin, BaseEstimator):
         last, scale = first[1], self.inputs_.scale(X)
         self._fit_pool(families, last, scale, y)
         self._remember(families, last, scale, y)
+        self.calibration_ = self.calibrator.fit(self.oof_["pit"], X) if self.calibrator else None
         self._say(1.0, "done")
         return self
 
@@ -241,8 +258,8 @@ class BudgetEnsembleModel(StackedForecaster, RegressorMixin, BaseEstimator):
     def _learn_inputs(self, X, y):
         varied = [bool(len(c)) and c.min() < c.max() for c in (x[~np.isnan(x)] for x in X.T)]
         kept = np.flatnonzero(varied) if any(varied) else np.arange(1)
-        if self.scale_feature is None: usual = np.median(np.abs(y[np.isfinite(y) & (y != 0)])) if (np.nan_to_num(y) != 0).any() else 1.0
-        else: usual = np.nan_to_num(np.nanmedian(X[:, self.scale_feature]), nan=1.0) * self.scale_share
+        sizes = np.nan_to_num(np.abs(y)).max(1) if self.scale_feature is None else np.nan_to_num(X[:, self.scale_feature])
+        usual = self.scale_share * np.median(sizes[sizes > 0]) if (sizes > 0).any() else 1.0
         return Inputs(kept, np.isin(kept, self.amount_features), -1 if self.scale_feature is None else int(self.scale_feature), self.scale_share, float(usual))
 
     def _kept(self, columns): return np.flatnonzero(np.isin(self.inputs_.kept, columns))
@@ -282,7 +299,7 @@ class BudgetEnsembleModel(StackedForecaster, RegressorMixin, BaseEstimator):
         S = self._second_stage(Z, last, location)
         residuals = [np.clip(np.nan_to_num(V - at), -1.5, 1.5) for at in references[:2]]
         separate = np.stack([*residuals, same, zero], axis=-1)
-        coded = np.concatenate([self._kept(self.code_features)]) if len(self.code_features) else []
+        coded = self._kept(self.code_features)
         self.network_dense_ = Dense.fit(S, coded)
         D = self.network_dense_(S)
         def fit(rows):

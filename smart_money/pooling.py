@@ -239,7 +239,7 @@ def network_shares(
 
 class StackedForecaster:
     """Template of the two stages. Needs `inputs_`, `ridge_dense_`, `network_dense_`, `last_columns_`, `profile_columns_`, `last_bins_`, `location_bins_`, `ridge_bins_`, `ridge_shares_`,
-    `weights_` and the methods `_profile(Z)`, `_boosting(Z)`, `_ridge(D)`, `_forest(S)`, `_network(D)`."""
+    `weights_`, `calibration_` and the methods `_profile(Z)`, `_boosting(Z)`, `_ridge(D)`, `_forest(S)`, `_network(D)`."""
 
     def _first_stage(self, X, profile=None):
         "Scale, last amounts, profile forecast and first-stage inputs of checked features."
@@ -268,8 +268,8 @@ class StackedForecaster:
         return self._families(last, location, ridge, self._forest(S), self._network(self.network_dense_(S))), last, scale
 
     def _read_at(self, X):
-        "Levels of the pool to read: bent by a calibrated forecaster, None for the pool as it is."
-        return None
+        "Levels of the pool to read: bent by a calibration, None for the pool as it is."
+        return None if self.calibration_ is None else self.calibration_(X)
 
     def _table(self, X):
         families, last, scale = self._answers(X)
