@@ -70,9 +70,13 @@ class MondrianCalibrator:
 
 
 def _inner_edges(x, n_groups):
-    "Edges that cut the known values into groups of equal size; ties may leave fewer."
+    "Edges between values that cut the known ones into groups of about equal size; ties may leave fewer."
     x = x[~np.isnan(x)]
-    return np.unique(np.quantile(x, np.arange(1, n_groups) / n_groups)) if len(x) else np.empty(0)
+    values = np.unique(x)
+    if len(values) < 2: return np.empty(0)
+    position = np.searchsorted(values, np.quantile(x, np.arange(1, n_groups) / n_groups, method="lower"))
+    below = np.minimum(position, len(values) - 2)
+    return np.unique((values[below] + values[below + 1]) / 2)
 
 
 def _bent(u):
