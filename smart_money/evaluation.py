@@ -204,12 +204,8 @@ def default_model(
     targets: Sequence[str], # What it forecasts
 ) -> object: # `BudgetEnsembleModel`, not fitted
     """The default ensemble for these features."""
-    from smart_money.ensemble import BudgetEnsembleModel
-    names, kinds, families = engineer.feature_names, engineer.feature_kinds, engineer.families
-    where = lambda wanted: tuple(i for i, name in enumerate(names) if wanted(name))
-    return BudgetEnsembleModel(
-        last_features=tuple(names.index(f"last_{t}") for t in targets), amount_features=where(lambda n: kinds[n] == "amount"),
-        code_features=where(lambda n: kinds[n] == "code" and families[n] == "survey"), profile_features=where(lambda n: families[n] in ("income", "demographic", "time", "survey")))
+    from smart_money.ensemble import BudgetEnsembleModel, column_roles
+    return BudgetEnsembleModel(**column_roles(engineer.feature_names, engineer.feature_kinds, engineer.families, targets))
 
 # %% ../nbs/60_evaluation.ipynb #0a5e1602
 def _fit_copy(model, engineer, train, say):
