@@ -212,6 +212,8 @@ def _recommend(category, explanation, forecast, effect, currency):
     change = round(explanation.budget - forecast.mean, 2)
     if explanation.budget < forecast.median:
         reason = f"Spend about {_money(forecast.median - explanation.budget, currency)} less than in a usual month: other budgets need the money more."
+    elif explanation.budget == 0:
+        reason = f"Nothing is set aside, as nothing is needed in {explanation.chance:.0%} of months; let other months wait, or pay them from another budget."
     else:
         reason = f"Keep to {_money(explanation.budget, currency)}: it covers a usual month; only dearer months are cut back."
     return Recommendation(category, change, effect, explanation.chance, reason)
@@ -349,7 +351,9 @@ def _build_plan(i, home, place, categories, table, demands, plans):
     why = {c: _explain(b, p, float(w), price, lo, hi, lock, f, currency) for c, b, p, w, lo, hi, lock, f in
            zip(categories, budget, chance, demands.weights[i], demands.lower[i], demands.upper[i], demands.locked[i], forecasts)}
     worth_saying = max(demands.income[i] / 1000, CENT)
-    advice = [_recommend(c, why[c], f, e, currency) for c, f, e in zip(categories, forecasts, effect) if e >= worth_saying and why[c].reason != "locked"]
+    movable = [c not in CATEGORIES or not CATEGORIES[c].fixed for c in categories] # a rent cannot be changed by next month
+    advice = [_recommend(c, why[c], f, e, currency) for c, f, e, free in zip(categories, forecasts, effect, movable)
+              if free and e >= worth_saying and why[c].reason != "locked"]
     confidence = float(plans.confidence[i])
     return BudgetPlan(
         float(demands.income[i]), currency, market, dict(zip(categories, budget)), float(plans.savings[i]), confidence,
