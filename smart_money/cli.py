@@ -197,6 +197,11 @@ def budget(
     else: show_plan(plan.as_dict(), stated_amounts(home.expenses), f"Next month's budget for {file.name}")
 
 # %% ../nbs/73_cli.ipynb #d9e3d9a6
+def _shown(path):
+    "A path as one would type it from here."
+    path = Path(str(path))
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
 @app.command()
 def demo(
     as_json: Json = False,
@@ -216,7 +221,7 @@ def demo(
         who = home.user_profile
         show_plan(plan.as_dict(), stated_amounts(home.expenses), f"{name}: {who.age} years old, {who.location}, wants to save {plan.savings_goal / plan.income:.0%}")
         sys.stdout.write("\n")
-    sys.stdout.write(f"Now your own: copy {examples/names[0]}, change it, and run: smart-money budget FILE\n")
+    sys.stdout.write(f"Now your own: copy {_shown(examples/names[0])}, change it, and run: smart-money budget FILE\n")
 
 # %% ../nbs/73_cli.ipynb #e0c376f1
 class PanelFormat(str, Enum):
