@@ -20,6 +20,7 @@ from sklearn.model_selection import GroupKFold
 from sklearn.neural_network import MLPClassifier
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from .schema import TOTAL
 from .pooling import (
     FAMILIES, Dense, Inputs, StackedForecaster, bin_codes, crps_matrix, fit_bins, last_reference, leaf_shares, pooled_table, signed_log, simplex_minimum)
 
@@ -60,6 +61,7 @@ def fit_out_of_fold(
     Z: np.ndarray, # Inputs, shape (n, F), NaN unknown
     V: np.ndarray, # Targets, shape (n, T), NaN unknown
     folds: list, # Pairs of training and held-out rows
+    columns: list, # Columns that each target's model looks at, T index arrays
     *,
     sample_weight: np.ndarray | None = None, # Shape (n,)
     n_jobs: int | None = None, # Processes
@@ -68,8 +70,8 @@ def fit_out_of_fold(
     everything = np.arange(len(Z))
     jobs = [(t, train, held) for t in range(V.shape[1]) for train, held in [*folds, (everything, None)]]
     def run(t, train, held):
-        model = _fit_known(clone(estimator), Z, V[:, t], sample_weight, train)
-        return model if held is None else model.predict(Z[held])
+        model = _fit_known(clone(estimator), Z[:, columns[t]], V[:, t], sample_weight, train)
+        return model if held is None else model.predict(Z[held][:, columns[t]])
     results = Parallel(n_jobs)(delayed(run)(*job) for job in jobs)
     predicted = np.empty(V.shape)
     for (t, _, held), result in zip(jobs, results):
@@ -166,6 +168,7 @@ def column_roles(
     return dict(last_features=tuple(position[f"last_{t}"] for t in targets), amount_features=pick(lambda f: feature_kinds[f] == "amount"),
                 code_features=pick(lambda f: feature_kinds[f] == "code" and (families[f] == "survey" or f in ("career_stage", "life_stage"))),
                 profile_features=pick(lambda f: families[f] in ("income", "demographic", "time", "survey") and f not in ("known_months", "history_months")),
+                foreign_features=tuple(pick(lambda f: families[f] == "history" and not f.startswith(("last_", "mean_")) and not f.endswith((f"_{t}", f"_{TOTAL}"))) for t in targets),
                 scale_feature=position.get("market_median_income"))
 
 # %% ../nbs/40_ensemble.ipynb #c62ae077
@@ -178,6 +181,7 @@ class BudgetEnsembleModel(StackedForecaster, RegressorMixin, BaseEstimator):
         amount_features: tuple[int, ...] = (), # Columns of `X` that are amounts, in currency
         code_features: tuple[int, ...] = (), # Columns of `X` that are codes
         profile_features: tuple[int, ...] = (), # Columns of `X` that describe the household without its history; () skips the profile stage
+        foreign_features: tuple[tuple[int, ...], ...] = (), # For each target, columns of `X` that its boosting leaves aside (details of other categories)
         scale_feature: int | None = None, # Column of `X` with the currency scale; None takes the median of the largest outcomes
         scale_share: float = 0.005, # Share of the scale at which the logarithm begins
         random_forest=None, # Forest regressor; None for `default_forest()`
@@ -190,12 +194,12 @@ class BudgetEnsembleModel(StackedForecaster, RegressorMixin, BaseEstimator):
         n_folds: int = 3, # Out-of-fold splits, by household
         n_networks: int = 1, # Networks averaged
         calibrator=None, # Has `fit(pit, X)`, which returns a function from features to levels to read (`uncertainty.MondrianCalibrator`); None reads the pool as it is
-        max_pool_rows: int = 2000, # Rows from which the weights of the pool are learned
+        max_pool_rows: int = 1000, # Rows from which the weights of the pool are learned
         n_jobs: int | None = None, # Processes
         random_state: int | None = 0, # Seed
         progress: Callable | None = None, # Called with (share done, what is being done)
     ):
-        self.last_features, self.amount_features, self.code_features, self.profile_features = last_features, amount_features, code_features, profile_features
+        self.last_features, self.amount_features, self.code_features, self.profile_features, self.foreign_features = last_features, amount_features, code_features, profile_features, foreign_features
         self.scale_feature, self.scale_share, self.random_forest, self.gradient_boosting, self.neural_network = scale_feature, scale_share, random_forest, gradient_boosting, neural_network
         self.ridge_alpha, self.families, self.forest_per_target, self.n_bins, self.n_folds, self.n_networks = ridge_alpha, families, forest_per_target, n_bins, n_folds, n_networks
         self.calibrator, self.max_pool_rows, self.n_jobs, self.random_state, self.progress = calibrator, max_pool_rows, n_jobs, random_state, progress
@@ -269,18 +273,20 @@ class BudgetEnsembleModel(StackedForecaster, RegressorMixin, BaseEstimator):
 
     def _fit_first_stage(self, X, V, folds, sample_weight):
         "First-stage inputs, last amounts, out-of-fold locations of boosting and ridge, and the targets."
-        boosting, options = self._seeded(self.gradient_boosting or default_boosting()), dict(sample_weight=sample_weight, n_jobs=self.n_jobs)
+        boosting, options = self._seeded(default_boosting() if self.gradient_boosting is None else self.gradient_boosting), dict(sample_weight=sample_weight, n_jobs=self.n_jobs)
         self.profile_boosters_, profile = [], np.empty((len(X), 0))
         if len(self.profile_columns_):
             self._say(0.02, "profile")
-            self.profile_boosters_, profile = fit_out_of_fold(boosting, self.inputs_(X)[:, self.profile_columns_], V, folds, **options)
+            self.profile_boosters_, profile = fit_out_of_fold(boosting, self.inputs_(X)[:, self.profile_columns_], V, folds, [slice(None)] * V.shape[1], **options)
         _, last, Z = self._first_stage(X, profile)
         self._say(0.3 if len(self.profile_columns_) else 0.02, "boosting")
-        self.boosters_, location = fit_out_of_fold(boosting, Z, V, folds, **options)
+        foreign = [self._kept(c) for c in self.foreign_features] or [[]] * V.shape[1]
+        self.boosting_columns_ = [np.setdiff1d(np.arange(Z.shape[1]), c) for c in foreign]
+        self.boosters_, location = fit_out_of_fold(boosting, Z, V, folds, self.boosting_columns_, **options)
         self._say(0.6, "ridge")
         self.ridge_dense_ = Dense.fit(Z, [])
         D = self.ridge_dense_(Z)
-        ridges, ridge = fit_out_of_fold(Ridge(self.ridge_alpha), D, V, folds, sample_weight=sample_weight)
+        ridges, ridge = fit_out_of_fold(Ridge(self.ridge_alpha), D, V, folds, [slice(None)] * V.shape[1], sample_weight=sample_weight)
         self.ridge_coef_ = np.array([getattr(r, "coef_", np.zeros(D.shape[1])) for r in ridges])
         self.ridge_intercept_ = np.array([getattr(r, "intercept_", 0.0) for r in ridges])
         low, high = np.nanmin(V, axis=0), np.nanmax(V, axis=0)
@@ -304,8 +310,8 @@ class BudgetEnsembleModel(StackedForecaster, RegressorMixin, BaseEstimator):
         D = self.network_dense_(S)
         def fit(rows):
             weight = None if sample_weight is None else sample_weight[rows]
-            forests = fit_forests(self._seeded(self.random_forest or default_forest()), S[rows], separate[rows], codes[rows, :, :2], self.n_bins + 2, self.forest_per_target, weight)
-            return forests, fit_networks(self.neural_network or default_network(), D[rows], codes[rows, :, 1], self.n_bins, self.n_networks, self.random_state or 0, weight)
+            forests = fit_forests(self._seeded(default_forest() if self.random_forest is None else self.random_forest), S[rows], separate[rows], codes[rows, :, :2], self.n_bins + 2, self.forest_per_target, weight)
+            return forests, fit_networks(default_network() if self.neural_network is None else self.neural_network, D[rows], codes[rows, :, 1], self.n_bins, self.n_networks, self.random_state or 0, weight)
         def held_out(train, held):
             forests, networks = fit(train)
             return forest_shares(forests, S[held]).astype(np.float32), network_chances(networks, D[held]).astype(np.float32)
@@ -345,7 +351,7 @@ class BudgetEnsembleModel(StackedForecaster, RegressorMixin, BaseEstimator):
 
     # the first and second stage of the template, with scikit-learn
     def _profile(self, Z): return np.column_stack([m.predict(Z) for m in self.profile_boosters_]) if self.profile_boosters_ else np.empty((len(Z), 0))
-    def _boosting(self, Z): return np.column_stack([m.predict(Z) for m in self.boosters_])
+    def _boosting(self, Z): return np.column_stack([m.predict(Z[:, c]) for m, c in zip(self.boosters_, self.boosting_columns_)])
     def _ridge(self, D): return np.clip(D @ self.ridge_coef_.T + self.ridge_intercept_, *self.ridge_range_)
     def _forest(self, S): return forest_shares(self.forests_, S)
     def _network(self, D): return network_chances(self.networks_, D)

@@ -323,7 +323,7 @@ def crps_matrix(
     y: np.ndarray, # Outcomes, shape (n,)
 ) -> np.ndarray: # A, shape (F, F), currency; the CRPS of a pool with weights w is w @ A @ w
     "Inner products of the families' errors, averaged over the rows."
-    x = np.sort(np.concatenate([*(t.values[:, ::2] for t in tables), y[:, None]], axis=1), axis=1)
+    x = np.sort(np.concatenate([*(t.values[:, ::8] for t in tables), y[:, None]], axis=1), axis=1)
     middle, width = (x[:, 1:] + x[:, :-1]) / 2, np.diff(x, axis=1)
     happened = y[:, None] <= middle
     errors = np.stack([QuantileTable(t.levels, np.repeat(t.values[:, None], middle.shape[1], 1)).cdf(middle) - happened for t in tables])
