@@ -203,9 +203,12 @@ def default_model(
     engineer: FeatureEngineer, # Whose features it will see
     targets: Sequence[str], # What it forecasts
 ) -> object: # `BudgetEnsembleModel`, not fitted
-    """The default ensemble for these features."""
+    """The default ensemble for these features, calibrated by income fifth and length of history."""
     from smart_money.ensemble import BudgetEnsembleModel, column_roles
-    return BudgetEnsembleModel(**column_roles(engineer.feature_names, engineer.feature_kinds, engineer.families, targets))
+    from smart_money.uncertainty import MondrianCalibrator
+    names = engineer.feature_names
+    by_group = MondrianCalibrator((names.index("monthly_income"), names.index("known_months")), (5, 2))
+    return BudgetEnsembleModel(**column_roles(names, engineer.feature_kinds, engineer.families, targets), calibrator=by_group)
 
 # %% ../nbs/60_evaluation.ipynb #0a5e1602
 def _fit_copy(model, engineer, train, say):
