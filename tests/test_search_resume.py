@@ -166,12 +166,56 @@ def test_windows_never_leak(seed):
     for train, test in splits: check_split(train, test, groups=who, periods=when)
 
 
+def test_frames_pipelines_and_weights():
+    pd, (pipeline, StandardScaler) = pytest.importorskip("pandas"), (pytest.importorskip("sklearn.pipeline"), pytest.importorskip("sklearn.preprocessing").StandardScaler)
+    X, y, who, when = table()
+    told = dict(groups=who, periods=when, cv=3)
+    plain = validate_model(Ridge(), X, y, **told)
+    assert validate_model(Ridge(), pd.DataFrame(X), pd.Series(y, name="food"), **told)["test_mse"] == plain["test_mse"]
+    framed = validate_model(pipeline.make_pipeline(StandardScaler(), Ridge()), pd.DataFrame(X).add_prefix("f"), pd.DataFrame({"food": y, "rent": 2 * y}), **told)
+    assert list(framed["targets"].index) == ["food", "rent"] and np.isclose(framed["targets"].loc["rent", "test_mae"], 2 * framed["targets"].loc["food", "test_mae"])
+    counts = np.random.default_rng(1).integers(1, 4, len(y))
+    again = np.repeat(np.arange(len(y)), counts)
+    splits = make_splits(3, n=len(y), groups=who, periods=when)
+    repeated = [tuple(np.flatnonzero(np.isin(again, side)) for side in split) for split in splits]
+    weighted, copied = validate_model(Ridge(), X, y, sample_weight=counts, cv=splits), validate_model(Ridge(), X[again], y[again], cv=repeated)
+    assert all(np.isclose(weighted[k], copied[k]) for k in ("test_mse", "test_mae", "test_r2", "budget_adherence"))
+
+
+def test_a_model_s_own_progress_stays_at_home():
+    class Loud(Ridge):
+        def __init__(self, alpha=1.0, progress=None): super().__init__(alpha=alpha); self.progress = progress
+        def fit(self, X, y):
+            if self.progress: raise AssertionError("talked")
+            return super().fit(X, y)
+    X, y, _, when = table()
+    loud = Loud(progress=print)
+    assert optimize_hyperparameters(loud, X, y, space={"alpha": Real(0.1, 1)}, max_evals=2, periods=when, cv=2).n_failed == 0
+    assert loud.progress is print
+
+
+def test_forecasts_without_a_number_fail_their_trial_and_say_where():
+    class Lost(Ridge):
+        def predict(self, X): return np.where(X[:, 0] > 0, np.nan, 1.0) if self.alpha > 0.5 else super().predict(X)
+    X, y, _, when = table()
+    with pytest.warns(UserWarning, match="trials failed.*missing prediction"):
+        result = optimize_hyperparameters(Lost(alpha=0.1), X, y, space={"alpha": Choice((0.2, 0.9))}, max_evals=8, periods=when, cv=2)
+    assert result.n_failed > 0 and result.best_params["alpha"] < 0.5 and result.trials["score"].isna().sum() == result.n_failed
+
+
+def test_a_factory_needs_no_parameters():
+    X, y, _, when = table()
+    result = optimize_hyperparameters(lambda params: Ridge(alpha=10 ** params["power"]), X, y, space={"power": Whole(-3, 3)}, max_evals=6, periods=when, cv=2, n_jobs=2)
+    assert result.best_model().alpha == 10 ** result.best_params["power"]
+    assert validate_model(result.best_model(), X, y, periods=when, cv=2, scoring=["mse"])["test_mse"] == result.best_score
+
+
 def test_the_specification_s_space_fits_the_ensemble():
     from smart_money.ensemble import BudgetEnsembleModel
     rng = np.random.default_rng(0)
-    X = rng.lognormal(5, 1, (90, 3))
+    X = rng.lognormal(5, 1, (300, 3))
     small = {**specification_space(), "neural_network__hidden_layer_sizes": Choice(((4,), (4, 2)))}
-    result = optimize_hyperparameters(BudgetEnsembleModel(n_folds=2, n_bins=6), X, X * rng.lognormal(0, .2, X.shape), space=small, max_evals=2, cv=[(np.arange(60), np.arange(60, 90))], scoring="crps")
+    result = optimize_hyperparameters(BudgetEnsembleModel(n_folds=2, n_bins=6), X, X * rng.lognormal(0, .2, X.shape), space=small, max_evals=2, cv=[(np.arange(240), np.arange(240, 300))], scoring="crps")
     assert result.n_failed == 0 and set(result.best_params) == set(specification_space())
     assert result.trials.loc[0, "random_forest__n_estimators"] == BudgetEnsembleModel().fit(X, X).forests_[0].forest.n_estimators
 
