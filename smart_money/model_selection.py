@@ -4,6 +4,7 @@
 
 # %% ../nbs/50_model_selection.ipynb #0b41159d
 from __future__ import annotations
+import copy
 import difflib
 import hashlib
 import inspect
@@ -33,10 +34,10 @@ from .splits import ExpandingWindowSplit, HouseholdKFold, check_split, deal_hous
 
 # %% auto #0
 __all__ = ['SCORES', 'SPECIFICATION_SCORES', 'MEMBERS', 'SAME', 'Score', 'find_score', 'read_points', 'GroupedWindowSplit',
-           'half_the_periods', 'make_splits', 'Rows', 'score_rows', 'score_fold', 'validate_model', 'apply_params',
-           'current_params', 'Choice', 'Real', 'Whole', 'specification_space', 'default_space', 'propose', 'Trial',
-           'read_journal', 'Journal', 'fingerprint', 'describe_model', 'SearchResult', 'build_model',
-           'optimize_hyperparameters']
+           'half_the_periods', 'make_splits', 'Rows', 'score_rows', 'average', 'score_fold', 'validate_model',
+           'apply_params', 'current_params', 'Choice', 'Real', 'Whole', 'specification_space', 'default_space',
+           'propose', 'Trial', 'read_journal', 'Journal', 'fingerprint', 'describe_model', 'SearchResult',
+           'build_model', 'optimize_hyperparameters']
 
 # %% ../nbs/50_model_selection.ipynb #28db5414
 @dataclass(frozen=True)
@@ -209,6 +210,14 @@ def score_rows(
     return values
 
 
+def average(
+    values: Iterable[float], # Numbers; NaN is left out
+) -> float: # Their mean, rounded once; NaN if there are none
+    """Mean that does not depend on the order of adding."""
+    known = [float(v) for v in values if not math.isnan(v)]
+    return math.fsum(known) / len(known) if known else math.nan
+
+
 def score_fold(
     model: object, # Unfitted model
     rows: Rows, # The data
@@ -243,13 +252,18 @@ def validate_model(
 
     Raises `ValueError` if lengths differ, if there are too few households or periods, if a score is unknown or cannot be computed."""
     scores, rows = [find_score(s) for s in scoring], Rows.check(X, y, groups, periods, sample_weight)
-    splits = make_splits(cv, n=len(rows.y), groups=groups, periods=periods)
+    model, splits = _quiet(model), make_splits(cv, n=len(rows.y), groups=groups, periods=periods)
     tested, trained, seconds = zip(*Parallel(n_jobs)(delayed(score_fold)(model, rows, *split, scores, return_train_score) for split in splits))
     values = {_key("test", s): v for s, v in zip(scores, np.stack(tested, 1))} | ({_key("train", s): v for s, v in zip(scores, np.stack(trained, 1))} if return_train_score else {})
-    folds = pd.DataFrame({"n_train": [len(a) for a, _ in splits], "n_test": [len(b) for _, b in splits], **{k: np.nanmean(v, axis=1) for k, v in values.items()}, "seconds": seconds})
+    folds = pd.DataFrame({"n_train": [len(a) for a, _ in splits], "n_test": [len(b) for _, b in splits], **{k: [average(fold) for fold in v] for k, v in values.items()}, "seconds": seconds})
     folds.index.name = "fold"
-    targets = pd.DataFrame({k: [c[~np.isnan(c)].mean() if (~np.isnan(c)).any() else np.nan for c in v.T] for k, v in values.items()}, index=pd.Index(rows.targets, name="target"))
-    return {**{k: float(folds[k].mean()) for k in values}, "spread": {k: float(folds[k].std()) for k in values}, "folds": folds, "targets": targets}
+    targets = pd.DataFrame({k: [average(target) for target in v.T] for k, v in values.items()}, index=pd.Index(rows.targets, name="target"))
+    return {**{k: average(folds[k]) for k in values}, "spread": {k: float(folds[k].std()) for k in values}, "folds": folds, "targets": targets}
+
+def _quiet(model):
+    "The model without its own progress callback: folds side by side would talk across each other, and a callback may not be copied to another process."
+    tells = hasattr(model, "get_params") and model.get_params(deep=False).get("progress") is not None
+    return copy.copy(model).set_params(progress=None) if tells else model
 
 def _key(side, score): return score.name if side == "test" and score.name == "budget_adherence" else f"{side}_{score.name}"
 
@@ -308,7 +322,8 @@ class Choice:
     options: tuple # Plain values: text, numbers, None, or tuples of them
     def __post_init__(self):
         object.__setattr__(self, "options", tuple(self.options))
-        if not self.options or not all(map(_is_plain, self.options)): raise ValueError(f"Got options {self.options!r}, but expected at least one, all of them text, finite numbers, None, or tuples of them.")
+        if not self.options or not all(map(_is_plain, self.options)):
+            raise ValueError(f"Got options {self.options!r}, but expected at least one, all of them text, finite numbers, None, or tuples of them.")
     def __contains__(self, value): return value in self.options
 
 @dataclass(frozen=True)
@@ -477,8 +492,10 @@ class Journal:
         other = {k: v for k, v in _json(self.search).items() if header["search"].get(k) != v}
         if other:
             k = next(iter(other))
-            raise ValueError(f"Got journal={str(self.path)!r}, which records another search ({', '.join(other)} differ: {k} is {_short(header['search'].get(k))} there and {_short(other[k])} here): use another file.")
-        if header["versions"] != self.versions: warnings.warn(f"{str(self.path)!r} was begun with {header['versions']} and continues with {self.versions}: scores may differ in their last digits.", stacklevel=5)
+            there, here = _short(header["search"].get(k)), _short(other[k])
+            raise ValueError(f"Got journal={str(self.path)!r}, which records another search ({', '.join(other)} differ: {k} is {there} there and {here} here): use another file.")
+        if header["versions"] != self.versions:
+            warnings.warn(f"{str(self.path)!r} was begun with {header['versions']} and continues with {self.versions}: scores may differ in their last digits.", stacklevel=5)
         self.trials, self.n_resumed = {t.number: t for t in trials}, len(trials)
 
     def _write(self, line):
@@ -557,7 +574,7 @@ def _result(trials, score, **rest):
     if failed: warnings.warn(f"{len(failed)} of {len(trials)} trials failed; {said}", stacklevel=3)
     best = min((t for t in trials if not t.error), key=lambda t: (score.loss(t.score), t.number))
     columns = {"score": [t.score for t in trials], "spread": [np.std(t.fold_scores, ddof=1) if len(t.fold_scores) > 1 else np.nan for t in trials],
-               "loss": [np.nan if t.error else score.loss(t.score) for t in trials], "seconds": [t.seconds for t in trials], "error": [t.error for t in trials], "fold_scores": [t.fold_scores for t in trials]}
+               "loss": [np.nan if t.error else score.loss(t.score) for t in trials], **{k: [getattr(t, k) for t in trials] for k in ("seconds", "error", "fold_scores")}}
     table = pd.DataFrame({**columns, **{name: pd.Series([t.params[name] for t in trials], dtype=object) for name in trials[0].params}}).astype({"score": float})
     return SearchResult(dict(best.params), best.score, table.set_index(pd.Index([t.number for t in trials], name="trial")), scoring=score, **rest)
 
@@ -591,18 +608,19 @@ class _Search:
         folds = iter(Parallel(n_jobs, return_as="generator")(delayed(_attempt)(self.model, params, self.rows, *split, self.score) for params in new.values() for split in self.splits))
         for number, params in batch.items():
             yield self._trial(number, params, [next(folds) for _ in self.splits]) if number in new else replace(scored[_text(params)], number=number, seconds=0.0)
+        next(folds, None)                                               # lets the workers know that nobody waits for more
 
     def _trial(self, number, params, outcomes):
         values, errors, seconds = zip(*outcomes)
         error = next((f"fold {i}: {e}" for i, e in enumerate(errors) if e), None)
-        return Trial(number, params, None if error else float(np.mean(values)), () if error else tuple(values), round(sum(seconds), 3), error)
+        return Trial(number, params, None if error else average(values), () if error else tuple(values), round(sum(seconds), 3), error)
 
 def _text(params): return json.dumps(params, sort_keys=True)
 
 def _attempt(model, params, rows, train, test, score):
     "Score of a fold, or why there is none. Whatever an estimator raises at unlucky settings belongs in the record, so this catches everything but an interruption."
     started = time.perf_counter()
-    try: return float(np.nanmean(score_fold(build_model(model, params), rows, train, test, [score])[0])), None, time.perf_counter() - started
+    try: return average(score_fold(build_model(model, params), rows, train, test, [score])[0][0]), None, time.perf_counter() - started
     except Exception as e: return None, f"{type(e).__name__}: {e}", time.perf_counter() - started
 
 # %% ../nbs/50_model_selection.ipynb #c85a943b
@@ -633,7 +651,7 @@ def optimize_hyperparameters(
     started = time.perf_counter()
     space, score, rows = default_space() if space is None else dict(space), find_score(scoring), Rows.check(X, y, groups, periods, sample_weight)
     _check_search(model, space, max_evals=max_evals, n_random=n_random, batch_size=batch_size, patience=patience, timeout_seconds=timeout_seconds)
-    splits = make_splits(cv, n=len(rows.y), groups=groups, periods=periods)
+    model, splits = _quiet(model), make_splits(cv, n=len(rows.y), groups=groups, periods=periods)
     search = _Search(model, space, rows, splits, score, random_state, n_random)
     stopped, paces = "max_evals", []
     with Journal(journal, _identity(search, batch_size), {name: version(name) for name in ("hyperopt", "numpy", "scikit-learn")}) as record:
