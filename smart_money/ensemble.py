@@ -89,7 +89,7 @@ class LeafSamples:
         n_codes: int, # Codes that count
         sample_weight: np.ndarray | None = None, # Shape (n,)
     ):
-        self.forest, self.codes, self.n_codes = forest.fit(S, R, sample_weight=sample_weight), codes, n_codes
+        self.forest, self.codes, self.n_codes = forest.fit(S, R if R.shape[1] > 1 else R.ravel(), sample_weight=sample_weight), codes, n_codes
         leaves, self.offsets, starts, members = forest.apply(S), [0], [], []
         for tree, leaf in zip(forest.estimators_, leaves.T):
             count = np.bincount(leaf, minlength=tree.tree_.node_count)
