@@ -224,7 +224,7 @@ class BudgetEnsembleModel(StackedForecaster, RegressorMixin, BaseEstimator):
         self._fit_pool(families, last, scale, y)
         self._remember(families, last, scale, y)
         self.calibration_ = self.calibrator.fit(self.oof_["pit"], X) if self.calibrator else None
-        self._say(1.0, "done")
+        self._say(1.0, "calibrated")
         return self
 
     def predict(self,
@@ -308,18 +308,21 @@ class BudgetEnsembleModel(StackedForecaster, RegressorMixin, BaseEstimator):
         coded = self._kept(self.code_features)
         self.network_dense_ = Dense.fit(S, coded)
         D = self.network_dense_(S)
+        # what the processes are sent: arrays and learners, not `self`, whose progress bar cannot travel
+        forest, network = self._seeded(default_forest() if self.random_forest is None else self.random_forest), default_network() if self.neural_network is None else self.neural_network
+        n_bins, per_target, n_networks, seed = self.n_bins, self.forest_per_target, self.n_networks, self.random_state or 0
         def fit(rows):
             weight = None if sample_weight is None else sample_weight[rows]
-            forests = fit_forests(self._seeded(default_forest() if self.random_forest is None else self.random_forest), S[rows], separate[rows], codes[rows, :, :2], self.n_bins + 2, self.forest_per_target, weight)
-            return forests, fit_networks(default_network() if self.neural_network is None else self.neural_network, D[rows], codes[rows, :, 1], self.n_bins, self.n_networks, self.random_state or 0, weight)
+            return (fit_forests(forest, S[rows], separate[rows], codes[rows, :, :2], n_bins + 2, per_target, weight),
+                    fit_networks(network, D[rows], codes[rows, :, 1], n_bins, n_networks, seed, weight))
         def held_out(train, held):
             forests, networks = fit(train)
             return forest_shares(forests, S[held]).astype(np.float32), network_chances(networks, D[held]).astype(np.float32)
         self._say(0.65, "forest and network")
         *parts, (self.forests_, self.networks_) = Parallel(self.n_jobs)([*(delayed(held_out)(*fold) for fold in folds), delayed(fit)(np.arange(len(S)))])
         order = np.argsort(np.concatenate([held for _, held in folds]))
-        forest, chances = (np.concatenate(part)[order] for part in zip(*parts))
-        return self._families(last, location, ridge, forest, chances)
+        shares, chances = (np.concatenate(part)[order] for part in zip(*parts))
+        return self._families(last, location, ridge, shares, chances)
 
     def _overall_shares(self, codes, no_history):
         "Shares of the codes without and with history, each (T, B + 2); as the whole where one of the two is rare."
