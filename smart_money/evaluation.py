@@ -203,21 +203,18 @@ def default_model(
     engineer: FeatureEngineer, # Whose features it will see
     targets: Sequence[str], # What it forecasts
 ) -> object: # `BudgetEnsembleModel`, not fitted
-    """The default ensemble for these features, calibrated by income fifth and length of history."""
-    from smart_money.ensemble import BudgetEnsembleModel, column_roles
-    from smart_money.uncertainty import MondrianCalibrator
-    names = engineer.feature_names
-    by_group = MondrianCalibrator((names.index("monthly_income"), names.index("known_months")), (5, 2))
-    return BudgetEnsembleModel(**column_roles(names, engineer.feature_kinds, engineer.families, targets), calibrator=by_group)
+    """The thorough ensemble of `training` for these features, calibrated by income fifth and length of history."""
+    from smart_money.training import ModelTrainer
+    return ModelTrainer(dict(size="thorough")).build(engineer, targets)
 
 # %% ../nbs/60_evaluation.ipynb #0a5e1602
 def _fit_copy(model, engineer, train, say):
-    "A copy of the model, fitted on some examples; it says how far it is, if it can and runs in this process."
+    "A copy of the model, fitted on some examples; it says how far it is, if it can."
     from sklearn.base import clone
     copy, text = clone(model, safe=False), f"training on {len(train):,} examples"
     say(text)
     settings = copy.get_params(deep=False) if hasattr(copy, "get_params") else {}
-    if "progress" in settings and settings.get("n_jobs") in (None, 1): copy.set_params(progress=lambda share, what: say(f"{text}: {what} ({share:.0%})"))
+    if "progress" in settings: copy.set_params(progress=lambda share, what: say(f"{text}: {what} ({share:.0%})"))
     return copy.fit(engineer.transform(train.histories), train.y, groups=train.groups, periods=train.periods)
 
 def _distributions(model, engineer, rows):
@@ -232,11 +229,12 @@ def _validated_points(model, engineer, train, say):
     early, last = train.take(train.periods < known[-1]), train.take(train.periods == known[-1])
     return choose_total(last.y[:, -1], forecast_from_table(_distributions(_fit_copy(model, engineer, early, say), engineer, last)).points)
 
-def _own_points(model, train):
-    "The same from a model that remembers its out-of-fold points; `None` from one that does not."
+def _own_points(model, taught, seasoned):
+    "The same from a model that remembers its out-of-fold points, on the examples with a history; `None` from one that does not."
     kept = getattr(model, "oof_", None)
     if kept is None: return None
-    return choose_total(train.y[:, -1], {"mean": kept["mean"], "median": kept["median"], "window_10": kept["window"], "window_20": kept["window"]})
+    points = {"mean": kept["mean"], "median": kept["median"], "window_10": kept["window"], "window_20": kept["window"]}
+    return choose_total(taught.y[seasoned, -1], {question: p[seasoned] for question, p in points.items()})
 
 # %% ../nbs/60_evaluation.ipynb #2ed72560
 def run_backtest(
@@ -257,10 +255,12 @@ def run_backtest(
     try: before, after = train_test_split_by_period(examples.periods, test_from)
     except ValueError as error: raise InputError(Problem("test_from", repr(test_from), str(error))) from None
     train, test = examples.take(before), examples.take(after)
+    everyone = windows_from_panel(panel, n_periods=n_periods, min_history=0)
+    taught = everyone.take(everyone.periods < test.periods.min()) # newcomers teach what a profile spends
     engineer = FeatureEngineer.for_histories(examples.histories)
     model = default_model(engineer, examples.targets) if model is None else model
-    fitted = _fit_copy(model, engineer, train, say)
-    total_points = total_points or _own_points(fitted, train)
+    fitted = _fit_copy(model, engineer, taught, say)
+    total_points = total_points or _own_points(fitted, taught, np.isin(taught.rows, train.rows))
     if total_points is None:
         say(f"choosing how to forecast the total, on the last of {len(np.unique(train.periods))} training periods")
         total_points = _validated_points(model, engineer, train, say)
