@@ -444,7 +444,8 @@ def _pack_parts(model):
     forest = pack_forests(model.forests_, np.stack([used["forest"], used["boosting"]], axis=1), len(model.network_dense_.mean))
     networks, sizes, activation = _pack_networks(model.networks_ if used["neural_net"].any() else [])
     parts |= {"forest": forest} if forest else {}
-    return {f"{part}.{name}": np.asarray(a) for part, arrays in parts.items() for name, a in arrays.items()} | networks, [p for p in OPTIONAL if p in parts], sizes, activation
+    arrays = networks | {f"{part}.{name}": np.asarray(a) for part, arrays in parts.items() for name, a in arrays.items()}
+    return dict(sorted(arrays.items())), [p for p in OPTIONAL if p in parts], sizes, activation
 
 
 def probe_rows(
