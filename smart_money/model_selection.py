@@ -135,7 +135,7 @@ def half_the_periods(
 
 # %% ../nbs/50_model_selection.ipynb #ec03a591
 def make_splits(
-    cv: object = None, # Splitter, list of (train, test) row numbers, number of splits, or None for 5
+    cv: object = None, # Splitter, list of (train, test) row numbers, number of splits, or None for 5 (fewer where there are not enough periods)
     *,
     n: int, # Number of rows
     groups: np.ndarray | None = None, # Household of each row, shape (n,)
@@ -144,7 +144,7 @@ def make_splits(
     """Splits for validation; by default later periods of households that were never seen.
 
     Raises `ValueError` if there are too few households or periods, or if a pair of `cv` shares rows, is empty on a side or points outside."""
-    if cv is None or isinstance(cv, int): cv = _default_splitter(5 if cv is None else cv, groups, periods)
+    if cv is None or isinstance(cv, int): cv = _default_splitter(_usual(periods) if cv is None else cv, groups, periods)
     if not hasattr(cv, "split"): splits = [(np.asarray(train), np.asarray(test)) for train, test in cv]
     else:
         told = {"periods": periods} if periods is not None and "periods" in inspect.signature(cv.split).parameters and getattr(cv, "periods", None) is None else {}
@@ -154,6 +154,8 @@ def make_splits(
         check_split(train, test)
         if max(train.max(), test.max()) >= n or min(train.min(), test.min()) < 0: raise ValueError(f"Got a split that points outside of the {n} rows.")
     return splits
+
+def _usual(periods): return 5 if periods is None else max(1, min(5, len(np.unique(periods)) - 1))
 
 def _default_splitter(n_splits, groups, periods):
     if periods is None: return TimeSeriesSplit(n_splits) if groups is None else HouseholdKFold(n_splits)
@@ -243,7 +245,7 @@ def validate_model(
     groups: np.ndarray | None = None, # Household of each row, shape (n,)
     periods: np.ndarray | None = None, # Target period of each row, shape (n,)
     sample_weight: np.ndarray | None = None, # Weights, shape (n,): in the scores, and in `fit` where it takes them
-    cv: object = None, # As for `make_splits`; None for 5 windows of later periods and unseen households
+    cv: object = None, # As for `make_splits`; by default up to 5 windows of later periods and unseen households
     scoring: Sequence[str | Score] = SPECIFICATION_SCORES, # Scores or their names
     return_train_score: bool = False, # Whether to add the scores on the training rows, `train_…`
     n_jobs: int | None = None, # Folds computed at once
@@ -634,7 +636,7 @@ def optimize_hyperparameters(
     groups: np.ndarray | None = None, # Household of each row, shape (n,)
     periods: np.ndarray | None = None, # Target period of each row, shape (n,)
     sample_weight: np.ndarray | None = None, # Weights, shape (n,)
-    cv: object = None, # As for `make_splits`; None for 5 windows of later periods and unseen households
+    cv: object = None, # As for `make_splits`; by default up to 5 windows of later periods and unseen households
     scoring: str | Score = "mse", # What to improve: a `Score` or its name
     random_state: int = 0, # Seed of the proposals
     n_random: int = 10, # Trials drawn at random before the others are looked at
