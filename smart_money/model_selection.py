@@ -83,8 +83,8 @@ def read_points(
     points: Iterable[str], # Which points: "mean", "median", "window", "distribution"
 ) -> dict: # Point → forecast, shape (n, T)
     """Read the points of a forecast, computing it once."""
-    points = set(points)
-    if not hasattr(model, "predict_distribution") or points == {"mean"}:
+    points = list(dict.fromkeys(points))
+    if not hasattr(model, "predict_distribution") or points == ["mean"]:
         predicted = np.asarray(model.predict(X), float)
         return dict.fromkeys(points, predicted.reshape(len(predicted), -1))
     table = model.predict_distribution(X)

@@ -50,7 +50,7 @@ def undisturbed(tmp_path_factory):
 def start(path, *, n_jobs, slow):
     "The search in a process of its own."
     env = {**os.environ, "SLOW_SECONDS": str(slow), "PYTHONPATH": os.pathsep.join([str(Path(__file__).resolve().parents[1]), os.environ.get("PYTHONPATH", "")])}
-    return subprocess.Popen([sys.executable, __file__, str(path), str(n_jobs)], env=env, stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen([sys.executable, __file__, str(path), str(n_jobs)], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
@@ -58,16 +58,19 @@ def start(path, *, n_jobs, slow):
 def test_killed_in_mid_search_it_continues_to_the_same_end(tmp_path, undisturbed, n_jobs):
     path = tmp_path/"journal.jsonl"
     process = start(path, n_jobs=n_jobs, slow=0.05)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while not path.exists() or path.read_bytes().count(b"\n") < 6:
-        assert process.poll() is None and time.monotonic() < deadline, "the search ended or hung before it could be killed"
+        assert process.poll() is None, f"the search ended before it could be killed: {process.communicate()}"
+        assert time.monotonic() < deadline, "the search hung before it could be killed"
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
-    process.stdout.close()
+    process.stdout.close(), process.stderr.close()
     _, done, _ = read_journal(path)
     assert 5 <= len(done) < N_TRIALS
-    with start(path, n_jobs=n_jobs, slow=0) as process: said = json.loads(process.communicate(timeout=120)[0])
+    with start(path, n_jobs=n_jobs, slow=0) as process: said, error = process.communicate(timeout=300)
+    assert process.returncode == 0, error
+    said = json.loads(said)
     assert said["n_resumed"] == len(done) and said["n_trials"] == N_TRIALS
     assert (said["best_params"], said["best_score"]) == (undisturbed[0].best_params, undisturbed[0].best_score)
     resumed = search(path)
