@@ -386,7 +386,7 @@ class PackedModel(StackedForecaster):
 
     def predict_distribution(self,
         X: np.ndarray, # Features, shape (n, F), NaN unknown
-        chunk: int = 128, # Households at a time
+        chunk: int = 64, # Households at a time
     ): # `QuantileTable` of shape (n, T), currency
         "Predictive distribution of every target. Raises `ValueError` for columns too many or few, and for infinite values."
         return super().predict_distribution(X, chunk)
