@@ -49,5 +49,5 @@ format: $(VENV)/dev.stamp ## Export the notebooks, clean them, write README.md a
 	@$(BIN)/python -m smart_money.docs readme
 
 clean: ## Remove the environment and everything built
-	@rm -rf $(VENV) _docs _proc _sphinx build dist *.egg-info .pytest_cache nbs/nbdev.yml nbs/sidebar.yml
+	@rm -rf $(VENV) _docs _proc _sphinx build dist *.egg-info .pytest_cache .cache nbs/nbdev.yml nbs/sidebar.yml
 	@find . -name __pycache__ -prune -exec rm -rf {} +

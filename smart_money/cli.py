@@ -5,10 +5,12 @@
 # %% auto #0
 __all__ = ['CHARTS', 'app', 'Json', 'Chart', 'Seed', 'Format', 'ClickException', 'print_json', 'Progress', 'chart_path',
            'save_chart', 'stated_amounts', 'plan_table', 'plan_advice', 'show_plan', 'backtest_view', 'budget', 'demo',
-           'PanelFormat', 'read_panel_file', 'backtest', 'error_line', 'main']
+           'PanelFormat', 'read_panel_file', 'scores_table', 'train', 'judge', 'evaluate', 'backtest', 'error_line',
+           'main']
 
 # %% ../nbs/73_cli.ipynb #075fdd1c
 import json
+import math
 import os
 import sys
 import warnings
@@ -36,7 +38,9 @@ class Progress:
     "A bar on the error stream while a `with` block runs."
     def __init__(self,
         what:str, # What is being done
-    ): self.what = what
+    ): self.what, self.bar = what, None
+
+    def __getstate__(self): return {"what": self.what, "bar": None} # a copy in another process draws nothing
 
     def __enter__(self):
         from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -52,13 +56,13 @@ class Progress:
         what:str="", # What is being done now
     ):
         "Move the bar."
-        self.bar.update(self.task, total=1, completed=done, description=f"{self.what}: {what}" if what else self.what)
+        if self.bar: self.bar.update(self.task, total=1, completed=done, description=f"{self.what}: {what}" if what else self.what)
 
     def step(self,
         what:str, # What is done next
     ):
         "Name the next step, where its length is not known."
-        self.bar.update(self.task, description=f"{self.what}: {what}")
+        if self.bar: self.bar.update(self.task, description=f"{self.what}: {what}")
 
 # %% ../nbs/73_cli.ipynb #e853e386
 CHARTS = ".png", ".svg", ".pdf"
@@ -143,6 +147,8 @@ def show_plan(
     for line in plan_advice(plan): console.print(line, soft_wrap=True, markup=False)
 
 # %% ../nbs/73_cli.ipynb #fdcfe5e3
+def _shown_number(value, form): return "–" if value is None else format(value, form)
+
 def backtest_view(
     result:dict, # What `smart_money.evaluation.backtest` gives
 ): # Rich table
@@ -152,11 +158,10 @@ def backtest_view(
     table = Table(title=title, title_justify="left", title_style="bold", caption="wMAPE: all errors over all spending. Naive rules: the last period again, the mean of the past. CRPS is in currency per month.", caption_justify="left")
     table.add_column("")
     for name in ("R²", "wMAPE", "last", "mean", "within 10 %", "last", "80 % range holds", "CRPS", "last"): table.add_column(name, justify="right", style="dim" if name in ("last", "mean") else None)
-    show = lambda value, form: "–" if value is None else format(value, form)
     for c in sorted(result["categories"], key=lambda c: c != "total"):
         model, last, mean = (result["categories"][c][m] for m in ("model", "persistence", "trailing_mean"))
-        table.add_row("All spending" if c == "total" else _label(c), show(model["r2"], ".2f"), show(model["wmape"], ".1%"), show(last["wmape"], ".1%"), show(mean["wmape"], ".1%"),
-                      show(model["within_10"], ".1%"), show(last["within_10"], ".1%"), show(model["coverage_80"], ".1%"), show(model["crps"], ",.1f"), show(last["crps"], ",.1f"))
+        table.add_row("All spending" if c == "total" else _label(c), _shown_number(model["r2"], ".2f"), _shown_number(model["wmape"], ".1%"), _shown_number(last["wmape"], ".1%"), _shown_number(mean["wmape"], ".1%"),
+                      _shown_number(model["within_10"], ".1%"), _shown_number(last["within_10"], ".1%"), _shown_number(model["coverage_80"], ".1%"), _shown_number(model["crps"], ",.1f"), _shown_number(last["crps"], ",.1f"))
     return table
 
 # %% ../nbs/73_cli.ipynb #03096412
@@ -239,6 +244,109 @@ def read_panel_file(
 
 Format = Annotated[PanelFormat, typer.Option("--format", help="A panel of this library, or files of the US Consumer Expenditure Survey (ce).")]
 
+# %% ../nbs/73_cli.ipynb #0fa69702
+def scores_table(
+    scores:dict[str, dict], # Target → measure → value
+    title:str, # What was scored
+): # Rich table
+    "Scores of a model, a category a row, the total first."
+    from rich.table import Table
+    table = Table(title=title, title_justify="left", title_style="bold")
+    table.add_column("")
+    for name in ("R²", "wMAPE", "within 10 %", "80 % range holds", "CRPS per month"): table.add_column(name, justify="right")
+    for c in sorted(scores, key=lambda c: c != "total"):
+        values = [_shown_number(scores[c].get(name), form) for name, form in (("r2", ".2f"), ("wmape", ".1%"), ("within_10", ".1%"), ("coverage_80", ".1%"), ("crps", ",.1f"))]
+        table.add_row("All spending" if c == "total" else _label(c), *values)
+    return table
+
+@app.command()
+def train(
+    panel: Annotated[Optional[Path], typer.Argument(metavar="[PANEL]", help="Panel to learn from; the bundled data if not given.")] = None,
+    output: Annotated[Optional[Path], typer.Option("--output", metavar="FOLDER", help="Where the model goes; the default model's place if neither this nor a panel is given.")] = None,
+    form: Format = PanelFormat.panel,
+    thorough: Annotated[bool, typer.Option("--thorough", help="Learn from every example, with a larger ensemble: minutes instead of seconds.")] = False,
+    seed: Seed = 0,
+    as_json: Json = False,
+):
+    "Train a model and judge it on households that it has not seen."
+    from smart_money.markets import data_path
+    from smart_money.training import ModelTrainer, TrainingConfig, default_path
+    config = TrainingConfig(random_state=seed, **(dict(size="thorough", max_rows=None) if thorough else {}))
+    if output is None and (panel or config != TrainingConfig()): raise typer.BadParameter("name the folder for this model with --output; the default model is trained from the bundled data with default settings.")
+    target = default_path() if output is None else output
+    if output is not None and not target.absolute().parent.is_dir(): raise typer.BadParameter(f"the folder {str(target.parent)!r} does not exist. Make it, or name another one.")
+    table = read_panel_file(panel or data_path("enterprise_training_data.csv"), form)
+    with Progress("Training") as progress: result = ModelTrainer(config, progress.share).train(table)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    result.save(target)
+    if as_json: return print_json({"model": str(target), "seconds": result.seconds, "validation_score": result.validation_score, "feature_importance": result.feature_importance})
+    _console().print(scores_table(result.validation_score, "On households that it has not seen"))
+    sys.stdout.write(f"Trained in {result.seconds:.0f} s; the model is {_shown(target)}\n")
+
+# %% ../nbs/73_cli.ipynb #2e6ca9cb
+def judge(
+    model, # Packed model
+    panel, # DataFrame, one row per household and period
+) -> dict: # `metrics` of the total, and `categories`: target → measure → value
+    "How good a trained model is on a panel."
+    from smart_money.evaluation import ModelEvaluator, standard_groups
+    from smart_money.features import FeatureEngineer, windows_from_panel
+    from smart_money.schema import InputError, Problem, spend_categories
+    from smart_money.training import score_model
+    windows = windows_from_panel(panel)
+    engineer = FeatureEngineer.for_histories(windows.histories)
+    if list(engineer.feature_names) != list(model.spec["feature_names"]):
+        raise InputError(Problem("panel", f"the categories {', '.join(spend_categories(panel.columns))}", f"the columns that the model was trained on, with {', '.join(model.spec['targets'][:-1])}", "Train a model on such a panel and name it with --model."))
+    X, income = engineer.transform(windows.histories), windows.histories.profile["monthly_income"]
+    fifths = standard_groups(windows).get("income fifth")
+    found = ModelEvaluator().evaluate_model(model, X, windows.y, groups=windows.groups, income=income, sensitive_features=fifths, n_resamples=200)
+    return {"metrics": _finite(found), "categories": _finite(score_model(model, X, windows.y, windows.targets))}
+
+def _finite(value):
+    "Plain numbers for JSON; what could not be computed is None."
+    if isinstance(value, dict): return {k: _finite(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)): return [_finite(v) for v in value]
+    if hasattr(value, "item"): value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+@app.command()
+def evaluate(
+    panel: Annotated[Optional[Path], typer.Argument(metavar="[PANEL]", help="Panel to judge on; made households if not given.")] = None,
+    model: Annotated[Optional[Path], typer.Option("--model", metavar="FOLDER", help="Trained model; the default one if not given.")] = None,
+    form: Format = PanelFormat.panel,
+    seed: Seed = 1,
+    as_json: Json = False,
+):
+    "Judge a trained model on households that it has not seen."
+    from smart_money.persistence import load_artifact
+    trained = load_artifact(model) if model else _default_model()
+    table = read_panel_file(panel, form) if panel else _strangers(seed)
+    with Progress("Evaluation"): results = {name: judge(trained, part) for name, part in _by_market(table)}
+    if as_json: return print_json(results)
+    for name, result in results.items():
+        _console().print(scores_table(result["categories"], f"{name}: {result['metrics']['n']:,} households' periods"))
+        for metric, value in result["metrics"].items():
+            if metric not in ("n", "n_ratings", "intervals"): sys.stdout.write(f"  {metric.replace('_', ' '):26}{_with_interval(value, result['metrics']['intervals'].get(metric))}\n")
+        sys.stdout.write("\n")
+
+def _by_market(panel):
+    "The panel's markets, each with its rows; all rows at once where it names none."
+    named = [c for c in ("market", "currency") if c in panel and panel[c].notna().any()]
+    return [(str(name), rows.reset_index(drop=True)) for name, rows in panel.groupby(named[0])] if named else [("panel", panel)]
+
+def _strangers(seed):
+    "Households of both markets that no training has seen."
+    import pandas as pd
+    from smart_money.markets import available_markets
+    from smart_money.synthetic import make_households
+    made = [make_households(60, 14, market, random_state=10_000 + seed) for market in available_markets()]
+    return pd.concat([m.assign(household_id=f"{market}-" + m["household_id"].astype(str)) for market, m in zip(available_markets(), made)], ignore_index=True)
+
+def _with_interval(value, interval):
+    if value is None: return "not available"
+    return f"{value:,.4g}" + (f"   (95 %: {interval[0]:,.4g} to {interval[1]:,.4g})" if interval and None not in interval else "")
+
+# %% ../nbs/73_cli.ipynb #6003914d
 @app.command()
 def backtest(
     panel: Annotated[Path, typer.Argument(metavar="PANEL", help="Panel: .csv, .csv.gz or .parquet, a household and period a row.")],

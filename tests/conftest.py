@@ -1,4 +1,5 @@
 "What the tests share: where the repository and its notebooks are, and a cache that the user's own model is not in."
+import hashlib
 import os
 import re
 from pathlib import Path
@@ -23,4 +24,11 @@ def outside(tmp_path, monkeypatch):
     return tmp_path
 
 
+def code_hash():
+    "What the default model depends on: the library's code and its data."
+    files = sorted([*(ROOT/"smart_money").glob("*.py"), *(ROOT/"data").rglob("*.csv")])
+    return hashlib.sha256(b"".join(p.read_bytes() for p in files)).hexdigest()[:12]
+
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("SMART_MONEY_CACHE", str(ROOT/".cache"/code_hash()))  # trained anew where the code has changed
