@@ -19,6 +19,7 @@ from sklearn.linear_model import Ridge
 from sklearn.model_selection import GroupKFold
 from sklearn.neural_network import MLPClassifier
 from sklearn.utils.validation import check_is_fitted, validate_data
+from threadpoolctl import threadpool_limits
 
 from .schema import TOTAL
 from .pooling import (
@@ -70,8 +71,9 @@ def fit_out_of_fold(
     everything = np.arange(len(Z))
     jobs = [(t, train, held) for t in range(V.shape[1]) for train, held in [*folds, (everything, None)]]
     def run(t, train, held):
-        model = _fit_known(clone(estimator), Z[:, columns[t]], V[:, t], sample_weight, train)
-        return model if held is None else model.predict(Z[held][:, columns[t]])
+        with threadpool_limits(1): # many small fits: processes pay, threads that wait for each other do not
+            model = _fit_known(clone(estimator), Z[:, columns[t]], V[:, t], sample_weight, train)
+            return model if held is None else model.predict(Z[held][:, columns[t]])
     results = Parallel(n_jobs)(delayed(run)(*job) for job in jobs)
     predicted = np.empty(V.shape)
     for (t, _, held), result in zip(jobs, results):
@@ -145,6 +147,7 @@ def fit_networks(
     answers = np.concatenate([below, codes == n_bins, codes == n_bins + 1], axis=1).astype(int)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning) # stopped early on purpose: the number of passes is its regularisation
+        warnings.filterwarnings("ignore", message="Got `batch_size`") # small data: one batch
         return [clone(network).set_params(random_state=random_state + i).fit(D, answers, sample_weight=sample_weight) for i in range(n_networks)]
 
 
@@ -353,8 +356,12 @@ class BudgetEnsembleModel(StackedForecaster, RegressorMixin, BaseEstimator):
         self.oof_ = dict(zip(("mean", "median", "window", "pit", "crps"), (np.concatenate(p) for p in zip(*points))), y=y)
 
     # the first and second stage of the template, with scikit-learn
-    def _profile(self, Z): return np.column_stack([m.predict(Z) for m in self.profile_boosters_]) if self.profile_boosters_ else np.empty((len(Z), 0))
-    def _boosting(self, Z): return np.column_stack([m.predict(Z[:, c]) for m, c in zip(self.boosters_, self.boosting_columns_)])
+    def _profile(self, Z): return self._boosted(self.profile_boosters_, Z, [slice(None)] * len(self.profile_boosters_))
+    def _boosting(self, Z): return self._boosted(self.boosters_, Z, self.boosting_columns_)
+    @staticmethod
+    def _boosted(models, Z, columns):
+        with threadpool_limits(1): return np.column_stack([np.empty((len(Z), 0)), *(m.predict(Z[:, c]) for m, c in zip(models, columns))])
+
     def _ridge(self, D): return np.clip(D @ self.ridge_coef_.T + self.ridge_intercept_, *self.ridge_range_)
     def _forest(self, S): return forest_shares(self.forests_, S)
     def _network(self, D): return network_chances(self.networks_, D)

@@ -600,11 +600,13 @@ class FeatureEngineer:
 
 # %% ../nbs/31_features.ipynb #0697e24f
 def _habits(spending):
-    "What users would state: the mean of each known history, to two digits, shape (n, 1, C)."
+    "What users would state: a payment that never changes to the cent, else the mean of each known history to two digits, shape (n, 1, C)."
     known = (spending == spending).sum(1, keepdims=True)
-    mean = _zero_unknown(spending).sum(1, keepdims=True) / np.where(known, known, np.nan)
+    filled = _zero_unknown(spending)
+    mean = filled.sum(1, keepdims=True) / np.where(known, known, np.nan)
     digit = 10.0 ** (np.floor(np.log10(np.where(mean > 0, mean, 1.0))) - 1)
-    return np.round(mean / digit) * digit
+    constant = ((spending == filled.max(1, keepdims=True)) | (spending != spending)).all(1, keepdims=True)
+    return np.where(constant, mean, np.round(mean / digit) * digit)
 
 
 def mask_histories(
