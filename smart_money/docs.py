@@ -4,11 +4,12 @@
 
 # %% auto #0
 __all__ = ['FLOORS', 'signature_line', 'field_docments', 'parameter_table', 'method_list', 'exported', 'TableRenderer', 'slug',
-           'to_myst', 'to_page', 'sections', 'write_sidebar', 'page_name', 'contents_cell', 'lost_text',
+           'to_myst', 'to_page', 'sections', 'write_sidebar', 'page_name', 'contents_cell', 'lost_text', 'only_shown',
            'build_offline', 'build_site', 'readme_text', 'write_readme', 'main']
 
 # %% ../nbs/90_docs.ipynb #073edfa3
 import argparse
+import ast
 import copy
 import difflib
 import importlib
@@ -18,7 +19,6 @@ import re
 import shutil
 import subprocess
 import sys
-import warnings
 from pathlib import Path
 
 import nbformat
@@ -223,6 +223,16 @@ def lost_text(
     return ""
 
 # %% ../nbs/90_docs.ipynb #7fda30d9
+def only_shown(
+    source:str, # Code of a cell
+) -> bool: # True if it imports and does other things as well
+    "Whether nbdev would run this example although it exports nothing."
+    if re.match(r"(#\|.*\n)*#\|\s*(export|exports|exporti|exec_doc)\b", source) or re.search(r"^\s*[%!]", source, re.M): return False
+    body = ast.parse(source).body
+    imports = [n for n in ast.walk(ast.Module(body, [])) if isinstance(n, (ast.Import, ast.ImportFrom))]
+    return bool(imports) and not all(isinstance(n, (ast.Import, ast.ImportFrom)) for n in body)
+
+# %% ../nbs/90_docs.ipynb #a3d65a69
 def _prepare(
     path:Path, # Notebook
 ) -> tuple[nbformat.NotebookNode, list[str]]: # Ready for Quarto, or for `to_page`; and what is wrong with it
@@ -233,13 +243,13 @@ def _prepare(
     from nbdev.processors import FilterDefaults
     os.environ["IN_TEST"] = "1"
     os.chdir(path.parent)
-    nb, lost = read_nb(path), lost_text(nbformat.read(path, 4))
-    with warnings.catch_warnings(record=True) as seen:
-        warnings.simplefilter("always", UserWarning)
-        try: FilterDefaults()(nb)
-        except Exception as error: return nbformat.v4.new_notebook(), [f"{path.name}: {error}"] # nbdev raises nothing more special
-    wrong = [f"{path.name}: {' '.join(str(w.message).split())[:200]}" for w in seen if issubclass(w.category, UserWarning) and "nbdev" in w.filename]
-    if lost: wrong.append(f"{path.name}: text under the title, lost on the page unless it has a cell of its own: {lost[:80]!r}")
+    nb = read_nb(path)
+    for cell in nb.cells:
+        if cell.cell_type == "code" and only_shown(cell.source): cell.source = f"#| eval: false\n{cell.source}"
+    try: FilterDefaults()(nb)
+    except Exception as error: return nbformat.v4.new_notebook(), [f"{path.name}: {error}"] # nbdev raises nothing more special
+    lost = lost_text(nbformat.read(path, 4))
+    wrong = [f"{path.name}: text under the title, lost on the page unless it has a cell of its own: {lost[:80]!r}"] if lost else []
     return nbformat.reads(json.dumps(nb2dict(nb)), 4), wrong
 
 # %% ../nbs/90_docs.ipynb #637877a4
