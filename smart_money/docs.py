@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['FLOORS', 'signature_line', 'field_docments', 'parameter_table', 'method_list', 'exported', 'TableRenderer', 'slug',
-           'to_myst', 'to_page', 'sections', 'write_sidebar', 'page_name', 'contents_cell', 'lost_text', 'only_shown',
+           'page_name', 'to_myst', 'to_page', 'sections', 'write_sidebar', 'contents_cell', 'lost_text', 'only_shown',
            'build_offline', 'build_site', 'readme_text', 'write_readme', 'main']
 
 # %% ../nbs/90_docs.ipynb #073edfa3
@@ -126,6 +126,13 @@ def slug(
     "The id of a heading."
     return re.sub(r"[^\w\s.-]", "", heading.strip().lower()).replace(" ", "-")
 
+def page_name(
+    path:str, # Path of a notebook below `nbs/`
+) -> str: # Name of its page: without number and suffix, as nbdev names it
+    "The name of a notebook's page."
+    folder, _, name = path.rpartition("/")
+    return "/".join(filter(None, [folder, re.sub(r"^\d+[a-zA-Z0-9]*_", "", name.removesuffix(".ipynb"))]))
+
 def to_myst(
     text:str, # Markdown as nbdev and Quarto have it
     site:str, # Address of the site, without a slash at the end
@@ -133,12 +140,12 @@ def to_myst(
 ) -> str: # Markdown for MyST
     "Quarto's Markdown in the dialect of Sphinx, with links between pages made local."
     def local(match):
-        page, fragment = match[1], match[2] or ""
+        page, fragment = page_name(match[1]), match[2] or ""
         if page not in ids: return match[0]
         return f"](/{page}.ipynb{fragment if fragment[1:] in ids[page] else ''})"
     text = re.sub(r"^\[source\]\(([^)]*)\)\{[^}]*\}$", r'<p><a class="source" href="\1">source</a></p>', text, flags=re.M)
     text = _CALLOUT.sub(r"\1{\2}", _ATTRIBUTES.sub(r"\1", text))
-    return re.sub(rf"\]\({re.escape(site)}/([\w./-]+?)\.html(#[^)]*)?\)", local, text)
+    return re.sub(rf"\]\((?:{re.escape(site)}/|\./)?([\w/-]+?)\.(?:html|ipynb)(#[^)]*)?\)", local, text)
 
 # %% ../nbs/90_docs.ipynb #4472aaaf
 def _options(source):
@@ -199,13 +206,6 @@ def write_sidebar(
     contents = ["index.ipynb", *({"section": name, "contents": pages} for name, pages in found.items())]
     (nbs_path/"sidebar.yml").write_text(yaml.safe_dump({"website": {"sidebar": {"contents": contents}}}, sort_keys=False), encoding="utf-8")
     return found
-
-def page_name(
-    path:str, # Path of a notebook below `nbs/`
-) -> str: # Name of its page: without number and suffix, as nbdev names it
-    "The name of a notebook's page."
-    folder, _, name = path.rpartition("/")
-    return "/".join(filter(None, [folder, re.sub(r"^\d+[a-zA-Z0-9]*_", "", name.removesuffix(".ipynb"))]))
 
 def contents_cell(
     found:dict[str, list[str]], # Section → notebooks
