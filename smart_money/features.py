@@ -93,7 +93,7 @@ def place_profile(
 ) -> dict[str, np.ndarray]: # An array for each of `PLACE_FACTS`
     "Look up what place and market say about each household."
     known = [_look_up(*pair) for pair in words]
-    facts = np.array([(p.tier, p.cost_index, p.regional_indicator) for p, _ in known], float).T[:, which]
+    facts = np.array([(p.tier, p.cost_index, p.regional_indicator) for p, _ in known], float).reshape(-1, 3).T[:, which]
     standing = _percentiles(*known[0], income, age) if len(known) == 1 else np.empty((4, len(income)))
     for (place, market), rows in zip(known, _rows_of(which, len(known)) if len(known) > 1 else ()):
         standing[:, rows] = _percentiles(place, market, income[rows], age[rows])
