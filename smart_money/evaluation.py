@@ -253,7 +253,7 @@ def run_backtest(
     say("cutting the panel into examples")
     examples = windows_from_panel(panel, n_periods=n_periods)
     try: before, after = train_test_split_by_period(examples.periods, test_from)
-    except ValueError as error: raise InputError(Problem("test_from", repr(test_from), str(error))) from None
+    except ValueError as error: raise InputError(Problem("test_from", repr(test_from), str(error).partition("but expected ")[2].rstrip("."))) from None
     train, test = examples.take(before), examples.take(after)
     everyone = windows_from_panel(panel, n_periods=n_periods, min_history=0)
     taught = everyone.take(everyone.periods < test.periods.min()) # newcomers teach what a profile spends
