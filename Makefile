@@ -41,7 +41,7 @@ docs: $(VENV)/docs.stamp ## Build the documentation site into _docs/ (with Quart
 	@$(BIN)/python -m smart_money.docs site
 
 bench: $(VENV)/dev.stamp ## Run the benchmark notebooks and print what they measured
-	@for nb in nbs/benchmarks/*.ipynb; do OMP_NUM_THREADS=1 $(BIN)/jupyter nbconvert --log-level=ERROR --to markdown --execute --stdout $$nb; done
+	@for nb in nbs/benchmarks/*.ipynb; do OMP_NUM_THREADS=1 $(BIN)/jupyter nbconvert --log-level=ERROR --to markdown --no-input --execute --stdout $$nb; done
 
 format: $(VENV)/dev.stamp ## Export the notebooks, clean them, write README.md anew
 	@$(BIN)/nbdev_export

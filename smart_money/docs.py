@@ -333,7 +333,8 @@ def readme_text(
         if options.get("echo") != "false": parts.append(f"```python\n{source}\n```")
         for o in cell.outputs:
             text = "".join(o.get("text") or o.get("data", {}).get("text/plain", ""))
-            if text.strip(): parts.append(f"```text\n{text.rstrip()}\n```")
+            text = "\n".join(line.rstrip() for line in text.rstrip().splitlines())
+            if text: parts.append(f"```text\n{text}\n```")
     return "\n\n".join(parts) + "\n"
 
 # %% ../nbs/90_docs.ipynb #ef252d49
