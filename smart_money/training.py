@@ -30,7 +30,7 @@ from .uncertainty import MondrianCalibrator
 class TrainingConfig:
     "How to train."
     size: str = "quick" # "quick" or "thorough"
-    max_rows: int | None = 5000 # Examples to learn from, drawn at random; None takes all
+    max_rows: int | None = 4000 # Examples to learn from, drawn at random; None takes all
     validation_share: float = 0.2 # Share of households kept aside to judge the model
     max_validation_rows: int = 1000 # Examples to judge it on
     n_periods: int = 13 # Periods of history
@@ -49,7 +49,7 @@ class TrainingConfig:
 def _quick():
     from sklearn.ensemble import ExtraTreesRegressor, HistGradientBoostingRegressor
     boosting = HistGradientBoostingRegressor(loss="absolute_error", max_iter=40, learning_rate=0.14, max_leaf_nodes=15, min_samples_leaf=30, max_features=0.3, max_bins=63, early_stopping=False)
-    return dict(gradient_boosting=boosting, random_forest=ExtraTreesRegressor(40, min_samples_leaf=10, max_features=0.3))
+    return dict(max_pool_rows=600, gradient_boosting=boosting, random_forest=ExtraTreesRegressor(40, min_samples_leaf=10, max_features=0.3))
 
 
 def _thorough():
