@@ -30,7 +30,7 @@ from .uncertainty import MondrianCalibrator
 class TrainingConfig:
     "How to train."
     size: str = "quick" # "quick" or "thorough"
-    max_rows: int | None = 4000 # Examples to learn from, drawn at random; None takes all
+    max_rows: int | None = 3500 # Examples to learn from, drawn at random; None takes all
     validation_share: float = 0.2 # Share of households kept aside to judge the model
     max_validation_rows: int = 1000 # Examples to judge it on
     n_periods: int = 13 # Periods of history
@@ -200,7 +200,7 @@ class ModelTrainer:
         packed = pack(model, X_judge, feature_names=engineer.feature_names, targets=windows.targets)
         self._say(0.9, "judging")
         scores = score_model(packed, X_judge, judged.y, windows.targets)
-        importance = feature_importance(packed, X_judge[:400], judged.y[:400], [engineer.families[f] for f in engineer.feature_names], config.random_state)
+        importance = feature_importance(packed, X_judge[:250], judged.y[:250], [engineer.families[f] for f in engineer.feature_names], config.random_state)
         seconds = time.perf_counter() - started
         self._say(1.0, "trained")
         return TrainingResult(model, packed, scores, importance, config, self._metadata(training_data, windows, engineer, scores), outliers, X_judge[:20], seconds)
