@@ -307,7 +307,7 @@ class BudgetEnsembleModel(StackedForecaster, RegressorMixin, BaseEstimator):
         self.ridge_shares_ = self._overall_shares(codes[..., 2], np.isnan(last))
         S = self._second_stage(Z, last, location)
         residuals = [np.clip(np.nan_to_num(V - at), -1.5, 1.5) for at in references[:2]]
-        separate = np.stack([*residuals, same, zero], axis=-1)
+        separate = np.stack([*residuals, same, zero, np.isnan(last)], axis=-1) # newcomers apart: their wide residuals would blur the others' leaves
         coded = self._kept(self.code_features)
         self.network_dense_ = Dense.fit(S, coded)
         D = self.network_dense_(S)
@@ -337,7 +337,9 @@ class BudgetEnsembleModel(StackedForecaster, RegressorMixin, BaseEstimator):
     def _fit_pool(self, families, last, scale, y):
         "Weights of the families, target by target, from a sample of the out-of-fold forecasts."
         rng = np.random.default_rng(self.random_state)
-        rows = np.sort(rng.permutation(len(y))[:self.max_pool_rows])
+        seasoned = np.flatnonzero(~np.isnan(last).all(1))
+        candidates = seasoned if len(seasoned) >= self.max_pool_rows / 2 else np.arange(len(y)) # newcomers have no last amount for families to differ about
+        rows = np.sort(rng.permutation(candidates)[:self.max_pool_rows])
         allowed = [i for i, name in enumerate(FAMILIES) if name in self.families]
         some = [type(f)(f.reference[rows], f.shares[rows], f.points) for f in families]
         tables = [pooled_table([some[i]], np.ones((1, y.shape[1])), last[rows], scale[rows]) for i in allowed]

@@ -327,7 +327,7 @@ def check_numbers(
 ) -> None:
     "Raise `ValueError` if an index points nowhere or the parts do not fit one another."
     T, F, P, B, n_features = *(size[s] for s in "TFPB"), len(spec["feature_names"])
-    _require(size["Z"] == F + (2 * T if P else 0) and size["S"] == size["Z"] + 2 * T and size["C"] == B + 2 and size["E"] == B - 1, "the stages do not fit one another")
+    _require(size["Z"] == F + (2 * T if P else 0) and size["S"] == size["Z"] + 3 * T and size["C"] == B + 2 and size["E"] == B - 1, "the stages do not fit one another")
     _require(bool(P) == ("profile" in spec["parts"]) and size["columns.l"] in (0, T), "columns and parts do not fit one another")
     _within(arrays, "inputs.kept", n_features), _within(arrays, "columns.last", n_features), _within(arrays, "columns.profile", F)
     scale = spec["scale"]

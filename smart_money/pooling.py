@@ -301,8 +301,8 @@ class StackedForecaster:
         return scale, last, Z
 
     def _second_stage(self, Z, last, location):
-        "Inputs of forest and network."
-        return np.column_stack([Z, location, location - last]).astype(np.float32).astype(float)
+        "Inputs of forest and network; a newcomer is marked as one, so that the forest can tell them from the others."
+        return np.column_stack([Z, location, location - last, np.isnan(last)]).astype(np.float32).astype(float)
 
     def _families(self, last, location, ridge, forest, network):
         "Name the parts of the answers."
