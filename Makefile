@@ -31,7 +31,7 @@ demo: $(VENV)/run.stamp ## Budget the example households
 	@$(BIN)/smart-money demo
 
 test: $(VENV)/dev.stamp ## Run every notebook and every test
-	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --maxschedchunk=1 tests
+	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -q -rs -n $(WORKERS) --maxschedchunk=1 tests
 
 lab: $(VENV)/dev.stamp ## Open the notebooks in JupyterLab (cleans them on save)
 	@git config --local include.path ../.gitconfig
