@@ -294,6 +294,7 @@ class BudgetEnsembleModel(StackedForecaster, RegressorMixin, BaseEstimator):
         self.ridge_intercept_ = np.array([getattr(r, "intercept_", 0.0) for r in ridges])
         low, high = np.nanmin(V, axis=0), np.nanmax(V, axis=0)
         self.ridge_range_ = np.nan_to_num(np.stack([low, high]))
+        self.lowest_ = np.minimum(self.ridge_range_[0], 0)
         return Z, last, V, location, np.clip(ridge, *self.ridge_range_)
 
     def _fit_second_stage(self, Z, last, V, location, ridge, y, folds, sample_weight):
@@ -342,7 +343,7 @@ class BudgetEnsembleModel(StackedForecaster, RegressorMixin, BaseEstimator):
         rows = np.sort(rng.permutation(candidates)[:self.max_pool_rows])
         allowed = [i for i, name in enumerate(FAMILIES) if name in self.families]
         some = [type(f)(f.reference[rows], f.shares[rows], f.points) for f in families]
-        tables = [pooled_table([some[i]], np.ones((1, y.shape[1])), last[rows], scale[rows]) for i in allowed]
+        tables = [pooled_table([some[i]], np.ones((1, y.shape[1])), last[rows], scale[rows], lowest=self.lowest_) for i in allowed]
         for t in range(y.shape[1]):
             known = np.flatnonzero(np.isfinite(y[rows, t]))
             w = simplex_minimum(crps_matrix([table[known, t] for table in tables], y[rows][known, t])) if len(known) else np.full(len(allowed), 1 / len(allowed))
@@ -353,7 +354,7 @@ class BudgetEnsembleModel(StackedForecaster, RegressorMixin, BaseEstimator):
         points = []
         for i in range(0, len(y), 1024):
             part = slice(i, i + 1024)
-            table = pooled_table([type(f)(f.reference[part], f.shares[part], f.points) for f in families], self.weights_, last[part], scale[part])
+            table = pooled_table([type(f)(f.reference[part], f.shares[part], f.points) for f in families], self.weights_, last[part], scale[part], lowest=self.lowest_)
             points.append((table.mean(), table.median(), table.window_mode(), table.pit(y[part], (self.random_state or 0) + i), table.crps(y[part])))
         self.oof_ = dict(zip(("mean", "median", "window", "pit", "crps"), (np.concatenate(p) for p in zip(*points))), y=y)
 

@@ -354,7 +354,7 @@ class PackedModel(StackedForecaster):
         self.last_columns_, self.profile_columns_, self.weights_ = arrays["columns.last"], arrays["columns.profile"], arrays["pool.weights"]
         self.last_bins_, self.location_bins_, self.ridge_bins_ = (ResidualBins(**self._part(f"{at}_bins")) for at in ("last", "location", "ridge"))
         self.ridge_dense_, self.network_dense_, self.ridge_shares_ = Dense(**self._part("ridge_dense")), Dense(**self._part("network_dense")), tuple(arrays["ridge.shares"])
-        self.location_ = Boosters.from_arrays(self._part("location"))
+        self.lowest_, self.location_ = np.minimum(arrays["ridge.range"][0], 0), Boosters.from_arrays(self._part("location"))
         self.profile_ = Boosters.from_arrays(self._part("profile")) if "profile" in spec["parts"] else None
         self.forests_ = Forests.from_arrays(self._part("forest")) if "forest" in spec["parts"] else None
         self.networks_ = [[(arrays[f"network{i}.coef{j}"], arrays[f"network{i}.intercept{j}"]) for j in range(len(sizes) - 1)] for i, sizes in enumerate(spec["networks"])]

@@ -204,6 +204,7 @@ def pooled_table(
     scale: np.ndarray, # Scale of the signed logarithm, shape (n,), currency
     levels: np.ndarray = LEVELS, # Levels of the table, shape (K,)
     read_at: np.ndarray | None = None, # Levels of the pool to read for them, shape (n, T, K); calibration bends them
+    lowest: np.ndarray | float = -np.inf, # Signed log that nothing can fall below, shape (T,): 0 where nobody ever spent less than nothing
     block: int = 64, # Households at a time: what is sorted stays in the processor's cache
 ) -> QuantileTable: # Shape (n, T)
     "Mix the families and tabulate the quantiles."
@@ -211,6 +212,7 @@ def pooled_table(
     values = np.empty(read.shape)
     for rows in (slice(i, i + block) for i in range(0, len(last), block)):
         values[rows] = _tabulate([(reference[rows], points, mass[rows]) for reference, points, mass in mixed], last[rows], read[rows])
+    values = np.maximum(values, np.reshape(lowest, (-1, 1)))
     return QuantileTable(levels, np.maximum.accumulate(signed_exp(values, scale[:, None, None]), axis=-1))
 
 # %% ../nbs/32_pooling.ipynb #43f007e2
@@ -290,7 +292,7 @@ def network_shares(
 
 class StackedForecaster:
     """Template of the two stages. Needs `inputs_`, `ridge_dense_`, `network_dense_`, `last_columns_`, `profile_columns_`, `last_bins_`, `location_bins_`, `ridge_bins_`, `ridge_shares_`,
-    `weights_`, `calibration_` and the methods `_profile(Z)`, `_boosting(Z)`, `_ridge(D)`, `_forest(S)`, `_network(D)`."""
+    `weights_`, `lowest_`, `calibration_` and the methods `_profile(Z)`, `_boosting(Z)`, `_ridge(D)`, `_forest(S)`, `_network(D)`."""
 
     def _first_stage(self, X, profile=None):
         "Scale, last amounts, profile forecast and first-stage inputs of checked features."
@@ -325,7 +327,7 @@ class StackedForecaster:
 
     def _table(self, X):
         families, last, scale = self._answers(X)
-        return pooled_table(families, self.weights_, last, scale, read_at=self._read_at(X))
+        return pooled_table(families, self.weights_, last, scale, read_at=self._read_at(X), lowest=self.lowest_)
 
     def predict_distribution(self,
         X: np.ndarray, # Features, shape (n, F), NaN unknown
