@@ -342,8 +342,7 @@ class BudgetEnsembleModel(StackedForecaster, RegressorMixin, BaseEstimator):
         candidates = seasoned if len(seasoned) >= self.max_pool_rows / 2 else np.arange(len(y)) # newcomers have no last amount for families to differ about
         rows = np.sort(rng.permutation(candidates)[:self.max_pool_rows])
         allowed = [i for i, name in enumerate(FAMILIES) if name in self.families]
-        some = [type(f)(f.reference[rows], f.shares[rows], f.points) for f in families]
-        tables = [pooled_table([some[i]], np.ones((1, y.shape[1])), last[rows], scale[rows], lowest=self.lowest_) for i in allowed]
+        tables = [pooled_table([families[i].take(rows)], np.ones((1, y.shape[1])), last[rows], scale[rows], lowest=self.lowest_) for i in allowed]
         for t in range(y.shape[1]):
             known = np.flatnonzero(np.isfinite(y[rows, t]))
             w = simplex_minimum(crps_matrix([table[known, t] for table in tables], y[rows][known, t])) if len(known) else np.full(len(allowed), 1 / len(allowed))
@@ -354,7 +353,7 @@ class BudgetEnsembleModel(StackedForecaster, RegressorMixin, BaseEstimator):
         points = []
         for i in range(0, len(y), 1024):
             part = slice(i, i + 1024)
-            table = pooled_table([type(f)(f.reference[part], f.shares[part], f.points) for f in families], self.weights_, last[part], scale[part], lowest=self.lowest_)
+            table = pooled_table([f.take(part) for f in families], self.weights_, last[part], scale[part], lowest=self.lowest_)
             points.append((table.mean(), table.median(), table.window_mode(), table.pit(y[part], (self.random_state or 0) + i), table.crps(y[part])))
         self.oof_ = dict(zip(("mean", "median", "window", "pit", "crps"), (np.concatenate(p) for p in zip(*points))), y=y)
 

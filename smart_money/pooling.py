@@ -121,6 +121,12 @@ class Family:
     shares: np.ndarray # Shares of B bins, zero and the same again, shape (n, T, B + 2)
     points: np.ndarray # Residuals that stand for the bins, shape (T, B, m)
 
+    def take(self,
+        rows: np.ndarray | slice, # Positions, a mask or a slice
+    ) -> "Family": # The same about some households
+        "Some of the households; a slice copies nothing."
+        return Family(self.reference[rows], self.shares[rows], self.points)
+
 
 def _without_repeats(shares, can_repeat):
     "Give the share of 'the same again' to the other codes where nothing can be repeated; to all alike if that was all."
