@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['CATEGORIES', 'CATEGORY_NAMES', 'TOTAL', 'DAYS_PER_MONTH', 'FREQUENCIES', 'RISK_TOLERANCES', 'INVESTMENT_EXPERIENCES',
-           'MAX_AMOUNT', 'Number', 'Whole', 'Amount', 'CategoryName', 'FrequencyName', 'Text', 'Date', 'Currency',
-           'Money', 'Weight', 'M', 'ID_COLUMNS', 'PROFILE_COLUMNS', 'META_COLUMNS', 'ITEM_COLUMNS', 'SPEND_PREFIX',
-           'Category', 'Problem', 'InputError', 'show_value', 'did_you_mean', 'monthly_factor', 'Record', 'UserProfile',
-           'Expense', 'Transaction', 'Preferences', 'Household', 'parse', 'load_household', 'spend_column',
-           'spend_categories']
+           'KINDS', 'MAX_AMOUNT', 'Number', 'Whole', 'Amount', 'CategoryName', 'FrequencyName', 'Text', 'Date',
+           'Currency', 'Commodity', 'Money', 'Weight', 'M', 'ID_COLUMNS', 'PROFILE_COLUMNS', 'META_COLUMNS',
+           'ITEM_COLUMNS', 'SPEND_PREFIX', 'Category', 'Problem', 'InputError', 'show_value', 'did_you_mean',
+           'monthly_factor', 'Record', 'UserProfile', 'Expense', 'Transaction', 'Preferences', 'Household', 'parse',
+           'load_household', 'spend_column', 'spend_categories']
 
 # %% ../nbs/00_schema.ipynb #003b22ac
 import datetime as dt
@@ -62,6 +62,7 @@ FREQUENCIES: dict[str, float] = {
 }
 RISK_TOLERANCES = ("conservative", "moderate", "aggressive")
 INVESTMENT_EXPERIENCES = ("beginner", "intermediate", "expert")
+KINDS = ("spending", "income", "transfer")
 
 # %% ../nbs/00_schema.ipynb #00ae2982
 @dataclass(frozen=True)
@@ -193,6 +194,11 @@ def _currency(value: str | None) -> str | None:
     return value and value.upper()
 
 
+def _commodity(value: str | None) -> str | None:
+    if value is not None and len(value) > 40: raise PydanticCustomError("currency", "no currency")
+    return value.upper() if value and len(value) == 3 and value.isascii() and value.isalpha() else value
+
+
 def _code(value: str | None) -> str | None:
     if value is not None and not (len(value) <= 16 and value.isascii() and value.isalnum()): raise PydanticCustomError("code", "no code")
     return value and value.upper()
@@ -208,6 +214,7 @@ def _money(value: Any) -> Decimal:
 
 Date = Annotated[dt.date, BeforeValidator(_date)]
 Currency = Annotated[Text, AfterValidator(_currency)]
+Commodity = Annotated[Text, AfterValidator(_commodity)]
 Money = Annotated[Decimal, BeforeValidator(_money)]
 
 # %% ../nbs/00_schema.ipynb #a08981c2
@@ -247,12 +254,14 @@ class Transaction(Record):
     "One booking of an account. Money out is negative, as on a bank statement; amounts are exact decimals."
     date: Date = Field(description="a date such as 2024-03-31")
     amount: Money = Field(description="a decimal number of at most 1e12 in size, negative for money out")
-    currency: Currency = Field(None, description="three letters of ISO 4217 such as 'USD'")
+    currency: Commodity = Field(None, description="three letters of ISO 4217 such as 'USD', or the unit of a journal: text of at most 40 characters")
     description: str = Field("", description="text")
     category: CategoryName | None = Field(None, description="a category")
     account: Text = Field(None, description="text")
     mcc: Annotated[str, Field(pattern=r"^\d{4}$")] | None = Field(None, description="a merchant category code: text of four digits such as '5411'")
     id: Text = Field(None, description="text")
+    file_category: Text = Field(None, description="text: the category as the file names it, such as 'Groceries' or 'Expenses:Food'")
+    kind: Annotated[str, _one_of("a kind of movement", KINDS)] | None = Field(None, description="a kind of movement")
 
 # %% ../nbs/00_schema.ipynb #6c2a0c59
 Weight = Annotated[Number, Field(gt=0, le=1000)]
