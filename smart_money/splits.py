@@ -10,7 +10,7 @@ import numpy as np
 
 # %% auto #0
 __all__ = ['period_start', 'train_test_split_by_period', 'check_split', 'ExpandingWindowSplit', 'deal_households',
-           'HouseholdKFold', 'GroupedTimeSplit']
+           'HouseholdKFold', 'GroupedTimeSplit', 'GroupedWindowSplit', 'half_the_periods']
 
 # %% ../nbs/11_splits.ipynb #ba5a3015
 def period_start(
@@ -215,3 +215,45 @@ class GroupedTimeSplit:
             train = early[~np.isin(h[early], h[test])]
             check_split(train, test, periods=t, groups=h)
             yield train, test
+
+# %% ../nbs/11_splits.ipynb #0d359e00
+@dataclass(frozen=True)
+class GroupedWindowSplit:
+    """Train on all periods before, test on the next ones of households that training never saw; each split has a window and a hand of households of its own."""
+    n_splits: int = 5 # Number of windows, and of hands that households are dealt into
+    _: KW_ONLY
+    test_periods: int | None = None # Periods tested in each window; by default the windows together take the later half
+    periods: np.ndarray | None = None # Target period of each row, shape (n,); may be passed to `split` instead
+    random_state: int = 0 # Seed for dealing households
+
+    def get_n_splits(self, X=None, y=None, groups=None) -> int: # Number of splits
+        """Number of splits."""
+        return self.n_splits
+
+    def split(
+        self,
+        X=None, # Rows to divide; only their number matters
+        y=None, # Ignored
+        groups=None, # Household of each row, shape (n,)
+        *,
+        periods: np.ndarray | None = None, # Target period of each row, instead of the splitter's own
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]: # Row numbers to train on and to test on, in time order
+        """Yield the splits, earliest first. Raises `ValueError` if there are too few periods, or fewer households in a window than splits."""
+        periods = self.periods if periods is None else periods
+        h = _column(groups, "groups", _rows(X, groups, periods))
+        t = _column(periods, "periods", len(h))
+        windows = ExpandingWindowSplit(self.n_splits, test_periods=self.test_periods or half_the_periods(t, self.n_splits))
+        for k, (train, test) in enumerate(windows.split(h, periods=t)):
+            hand = deal_households(h[test], max(2, self.n_splits), order=t[test], random_state=self.random_state)
+            test = test[hand == k]
+            train = train[~np.isin(h[train], h[test])]
+            check_split(train, test, periods=t, groups=h)
+            yield train, test
+
+
+def half_the_periods(
+    periods: np.ndarray, # Target period of each row, shape (n,)
+    n_splits: int, # Number of windows
+) -> int: # Periods in each window, at least 1
+    """Length of windows that together take the later half of the periods."""
+    return max(1, len(np.unique(periods)) // (2 * n_splits))

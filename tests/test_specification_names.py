@@ -91,7 +91,7 @@ HOMES = {
     "ModelTrainer._get_feature_importance": "training:feature_importance",
     "optimize_hyperparameters": "model_selection:optimize_hyperparameters",
     "optimize_hyperparameters.objective": "model_selection:optimize_hyperparameters",
-    "validate_model": "model_selection:validate_model",
+    "validate_model": "cross_validation:validate_model",
     "validate_model._calculate_budget_adherence_score": "metrics:budget_adherence_rate",
     # Evaluation
     "ModelEvaluator": "evaluation:ModelEvaluator",
@@ -235,8 +235,8 @@ def test_training_run_has_its_name(name):
 
 @pytest.mark.parametrize("name", SEARCHED)
 def test_hyperparameter_is_searched(name):
-    from smart_money.ensemble import BudgetEnsembleModel
-    assert name in BudgetEnsembleModel().get_params() or name in inspect.getsource(importlib.import_module("smart_money.model_selection"))
+    from smart_money.model_selection import specification_space
+    assert name in specification_space()
 
 
 class Names(ast.NodeVisitor):
