@@ -366,16 +366,18 @@ def equalized_odds(
     n_bins: int = 3, # Bins of the outcome with about equally many rows
     tolerance: float = 0.1, # What counts as met, as a share of the outcome
     min_size: int = 30, # Rows below which a cell is NaN
+    sample_weight: np.ndarray | None = None, # Weights, shape (n,); rows of weight 0 do not count
 ) -> GroupGap: # P(within tolerance | outcome bin) per group, shape (g, n_bins), and the largest gap inside a bin
     """Equalized odds for amounts (a proxy): the gap between groups among households that spent alike."""
     labels, codes = group_codes(sensitive_features)
-    y, p, c, _ = known_rows(y_true, y_pred, codes)
-    y, p, c = y[y > 0], p[y > 0], c[y > 0].astype(int)
+    y, p, c, w = known_rows(y_true, y_pred, codes, sample_weight=sample_weight)
+    on = (y > 0) & (w > 0)
+    y, p, c, w = y[on], p[on], c[on].astype(int), w[on]
     edges = np.quantile(y, np.arange(1, n_bins) / n_bins) if len(y) else np.zeros(n_bins - 1)
     cell = c * n_bins + np.searchsorted(edges, y, side="right")
     hit = np.abs(y - p) <= (tolerance + 1e-9) * y
-    n, met = (np.bincount(cell, weights=v, minlength=len(labels) * n_bins).reshape(-1, n_bins) for v in (np.ones_like(y), hit))
-    share = np.where(n >= max(min_size, 1), met / np.maximum(n, 1), np.nan)
+    n, total, met = (np.bincount(cell, weights=v, minlength=len(labels) * n_bins).reshape(-1, n_bins) for v in (np.ones_like(y), w, w * hit))
+    share = np.divide(met, total, out=np.full(n.shape, np.nan), where=n >= max(min_size, 1))
     gaps = [np.ptp(s) for s in (column[~np.isnan(column)] for column in share.T) if len(s) > 1]
     return GroupGap(labels, share, n.astype(int), float(max(gaps)) if gaps else float("nan"))
 
