@@ -172,7 +172,7 @@ def date_parts(
     "Take a date apart."
     text = text.translate(_UNWRITTEN).strip().strip('"').strip()
     if len(text) > 40 or len(text) < 6: return None
-    if text.isascii() and text[:8].isdigit() and (len(text) == 8 or text[8] in "T " or len(text) == 14 and text.isdigit()):
+    if len(text) >= 8 and text.isascii() and text[:8].isdigit() and (len(text) == 8 or text[8] in "T " or len(text) == 14 and text.isdigit()):
         return (int(text[:4]), int(text[4:6]), int(text[6:8]), "ymd") if "1900" <= text[:4] < "2100" else (int(text[:2]), int(text[2:4]), int(text[4:8]), "?") if len(text) == 8 else None
     if not text[0].isdigit(): text = _WEEKDAY.sub("", text, count=1) if not _WORDED.match(text) else text
     if (m := _NUMERIC.match(text)) and _TIME.match(text, m.end()):
@@ -225,7 +225,8 @@ def date_order(
         spans = {o: (max(dates[o]) - min(dates[o])).days + 1 for o in best}
         if 10 * spans["ymd"] < min(n for o, n in spans.items() if o != "ymd"): return DateOrder("ymd", True, "with the year last the rows would span decades")
         best = [o for o in best if o != "ymd"]
-        if len(best) == 1: return DateOrder(best[0], False, "the year stands last more often than first")
+        sure = 10 * min(n for o, n in spans.items() if o != "ymd") < spans["ymd"]
+        if len(best) == 1: return DateOrder(best[0], sure, "with the year first the rows would span decades" if sure else "the year stands last more often than first")
     same = all(_make(p, "dmy") == _make(p, "mdy") for p in open_)
     return DateOrder("dmy", same, "day and month are the same number" if same else "no day is above 12")
 
