@@ -14,6 +14,10 @@ lib = cfg["lib_path"]
 def requirements(name=""):
     return shlex.split(cfg.get(f"{name}requirements", ""))
 
+extras = {extra: requirements(f"{extra}_") for extra in ("store", "api", "scale", "docs", "dev")}
+extras["api"] += extras["store"]  # the service keeps what users say
+for everything in ("docs", "dev"): extras[everything] += extras["api"]  # every chapter is imported
+
 setup(
     name=cfg["lib_name"],
     version=cfg["version"],
@@ -30,9 +34,9 @@ setup(
     # data/ stands at the top of the repository and is the package smart_money.data once installed
     packages=[*find_packages(include=[lib, f"{lib}.*"]), f"{lib}.data"],
     package_dir={f"{lib}.data": "data"},
-    package_data={f"{lib}.data": ["*.csv", "*.json", "*.toml", "**/*.csv", "**/*.json", "**/*.toml", "**/*.md"]},
+    package_data={f"{lib}.data": ["*.csv", "*.json", "*.toml", "**/*.csv", "**/*.json", "**/*.toml", "**/*.md", "migrations/**/*.py"]},
     install_requires=requirements(),
-    extras_require={extra: requirements(f"{extra}_") for extra in ("api", "scale", "docs", "dev")},
+    extras_require=extras,
     entry_points={"console_scripts": shlex.split(cfg["console_scripts"]), "nbdev": [f"{lib}={lib}._modidx:d"]},
     zip_safe=False,
 )

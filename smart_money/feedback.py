@@ -19,7 +19,7 @@ from pydantic_core import PydanticCustomError
 from .allocation import allocate, infer_weights
 from .budgeting import BudgetOptimizer, default_weights, gather_demands
 from .distributions import QuantileTable
-from .schema import CATEGORY_NAMES, TOTAL, Amount, CategoryName, Currency, Date, Household, InputError, Number, Preferences, Problem, Record, Text, UserProfile, Whole, parse
+from .schema import CATEGORY_NAMES, PROFILE_COLUMNS, TOTAL, Amount, CategoryName, Currency, Date, Household, InputError, Number, Preferences, Problem, Record, Text, UserProfile, Whole, parse, show_value
 
 # %% ../nbs/55_feedback.ipynb #527f3908
 MAX_USER_ID = 128 # characters
@@ -44,7 +44,7 @@ class Feedback(Record):
             found.append(("rating", "nothing to learn from", "at least one of rating, adherence, overrides, actuals"))
         if self.period is None and self.actuals:
             found.append(("period", "nothing", "the month of the actual spending, such as 2024-03-01"))
-        if self.currency is None and (self.overrides or self.actuals or self.budget):
+        if self.currency is None and (self.overrides or self.actuals or self.budget or "monthly_income" in self.profile):
             found.append(("currency", "nothing", "the currency of the amounts: three letters of ISO 4217 such as 'USD'"))
         found += _profile_problems(self.profile)
         if found: raise PydanticCustomError("contradiction", "contradictory", dict(problems=found))
@@ -55,12 +55,20 @@ class Feedback(Record):
         "First day of the month that it is about."
         return self.period and self.period.replace(day=1)
 
+    @property
+    def known_profile(self) -> dict: # Panel column → value
+        "The part of the profile that was given, checked."
+        whole = parse(UserProfile, _LEAST_PROFILE | self.profile)
+        return {name: getattr(whole, name) for name in PROFILE_COLUMNS if name in self.profile}
+
+_LEAST_PROFILE = dict(monthly_income=1, age=18) # stands in for what a partial profile leaves out
+
 def _profile_problems(profile):
-    "What is wrong with the known part of a profile."
-    filler = dict(monthly_income=1, age=18)
-    try: parse(UserProfile, filler | profile)
-    except InputError as error: return [(f"profile.{p.where}", p.found, p.expected) for p in error.problems]
-    return []
+    "What is wrong with a partial profile."
+    lost = [(f"profile.{k}", f"the unknown name {show_value(k)!r}", f"one of {', '.join(PROFILE_COLUMNS)}") for k in profile if k not in PROFILE_COLUMNS]
+    try: parse(UserProfile, _LEAST_PROFILE | {k: v for k, v in profile.items() if k in PROFILE_COLUMNS})
+    except InputError as error: return lost + [(f"profile.{p.where}", p.found, p.expected) for p in error.problems]
+    return lost
 
 # %% ../nbs/55_feedback.ipynb #96862f04
 PRIOR_SD, NOISE_SD, RETENTION, CAP = 0.7, 0.2, 0.99, 4.0
