@@ -43,7 +43,7 @@ def forecast_from_point(
     return Forecast(table, dict.fromkeys(QUESTIONS, np.asarray(point, float)))
 
 # %% ../nbs/57_baselines.ipynb #a21dedc1
-TERMS = ("rows", "error", "squared", "outcome", "outcome_squared", "absolute", "size", "positive", "hit_10", "hit_20", "in_80", "width_80", "missed_80", "in_90", "width_90", "missed_90", "crps") # What scores are made of
+TERMS = ("rows", "error", "squared", "outcome", "outcome_squared", "absolute", "size", "positive", "hit_10", "hit_20", "kept", "in_80", "width_80", "missed_80", "in_90", "width_90", "missed_90", "crps") # What scores are made of
 
 def score_terms(
     y_true: np.ndarray, # Outcomes, shape (n,), currency/month; NaN = unknown
@@ -59,7 +59,7 @@ def score_terms(
     ranges = [forecast.table[known].interval(level) for level in (0.8, 0.9)]
     bands = [column for low, high in ranges for column in ((low <= y) & (y <= high), high - low, np.maximum(low - y, 0) + np.maximum(y - high, 0))]
     terms = np.zeros((len(known), len(TERMS)))
-    terms[known] = np.column_stack([np.ones(len(y)), mean - y, (mean - y) ** 2, centred, centred**2, np.abs(median - y), np.abs(y), y > 0, *hits, *bands, forecast.table[known].crps(y)])
+    terms[known] = np.column_stack([np.ones(len(y)), mean - y, (mean - y) ** 2, centred, centred**2, np.abs(median - y), np.abs(y), y > 0, *hits, y <= windows[0] * (1 + 1e-9), *bands, forecast.table[known].crps(y)])
     return terms
 
 # %% ../nbs/57_baselines.ipynb #707fc1db
@@ -76,7 +76,7 @@ FORMULAS = {
     "r2": _r2, "mse": lambda s: _over(s["squared"], s["rows"]), "rmse": lambda s: np.sqrt(_over(s["squared"], s["rows"])), "bias": lambda s: _over(s["error"], s["rows"]),
     "mae": lambda s: _over(s["absolute"], s["rows"]), "wmape": lambda s: _over(s["absolute"], s["size"]), "accuracy": lambda s: 1 - _over(s["absolute"], s["size"]),
     "crps": lambda s: _over(s["crps"], s["rows"]), **{f"within_{k}": lambda s, k=k: _over(s[f"hit_{k}"], s["positive"]) for k in (10, 20)},
-    **{f"coverage_{k}": lambda s, k=k: _over(s[f"in_{k}"], s["rows"]) for k in (80, 90)}, **{f"width_{k}": lambda s, k=k: _over(s[f"width_{k}"], s["rows"]) for k in (80, 90)},
+    "share_not_exceeding": lambda s: _over(s["kept"], s["rows"]), **{f"coverage_{k}": lambda s, k=k: _over(s[f"in_{k}"], s["rows"]) for k in (80, 90)}, **{f"width_{k}": lambda s, k=k: _over(s[f"width_{k}"], s["rows"]) for k in (80, 90)},
     **{f"interval_score_{k}": lambda s, k=k: _over(s[f"width_{k}"] + 200 / (100 - k) * s[f"missed_{k}"], s["rows"]) for k in (80, 90)}} # Score → formula of sums; `bias` is forecast mean less outcome
 
 def scores_from_sums(

@@ -220,9 +220,9 @@ def _lags(values, household, index, target, n_periods):
     "Gather what stood 1 … n_periods before each target row, shape (len(target), n_periods, columns), oldest first."
     lagged = np.full((len(target), n_periods, values.shape[1]), np.nan)
     for back in range(1, n_periods + 1):
-        source = target - back
+        source = np.maximum(target - back, 0)
         gap = index[target] - index[source]
-        there = (source >= 0) & (household[source] == household[target]) & (gap <= n_periods)
+        there = (target >= back) & (household[source] == household[target]) & (gap <= n_periods)
         lagged[there, n_periods - gap[there]] = values[source[there]]
     return lagged
 
