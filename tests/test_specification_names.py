@@ -103,13 +103,7 @@ HOMES = {
     "ModelEvaluator._estimate_satisfaction": "metrics:satisfaction",
     "ModelEvaluator._calculate_demographic_parity": "metrics:demographic_parity",
     "ModelEvaluator._calculate_equalized_odds": "metrics:equalized_odds",
-    # The main job
-    "BudgetOptimizer": "budgeting:BudgetOptimizer",
-    "BudgetOptimizer.create_optimized_budget": "budgeting:BudgetOptimizer.create_optimized_budget",
-    "validate_input_data": "schema:parse",
-}
-
-LATER = {
+    # Experiments
     "ABTestFramework": "experiments:ABTestFramework",
     "ABTestFramework.run_ab_test": "experiments:ABTestFramework.run_ab_test",
     "ABTestFramework.control_model": "experiments:ABTestFramework.control_model",
@@ -119,6 +113,13 @@ LATER = {
     "ABTestFramework._random_assignment": "experiments:ABTestFramework.run_ab_test",
     "ABTestFramework._track_user_behavior": "experiments:ABTestFramework.run_ab_test",
     "ABTestFramework._analyze_ab_results": "experiments:ABTestFramework.run_ab_test",
+    # The main job
+    "BudgetOptimizer": "budgeting:BudgetOptimizer",
+    "BudgetOptimizer.create_optimized_budget": "budgeting:BudgetOptimizer.create_optimized_budget",
+    "validate_input_data": "schema:parse",
+}
+
+LATER = {
     "SpendingAnalyzer": "spending:SpendingAnalyzer",
     "SpendingAnalyzer.analyze_patterns": "spending:SpendingAnalyzer.analyze_patterns",
     "optimize_budget": "api:optimize_budget",
