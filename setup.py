@@ -34,7 +34,7 @@ setup(
     # data/ stands at the top of the repository and is the package smart_money.data once installed
     packages=[*find_packages(include=[lib, f"{lib}.*"]), f"{lib}.data"],
     package_dir={f"{lib}.data": "data"},
-    package_data={f"{lib}.data": ["*.csv", "*.json", "*.toml", "**/*.csv", "**/*.json", "**/*.toml", "**/*.md", "migrations/**/*.py"]},
+    package_data={f"{lib}.data": ["*.csv", "*.json", "*.toml", "**/*.csv", "**/*.json", "**/*.toml", "**/*.md", "migrations/**/*.py", "page/*"]},
     install_requires=requirements(),
     extras_require=extras,
     entry_points={"console_scripts": shlex.split(cfg["console_scripts"]), "nbdev": [f"{lib}={lib}._modidx:d"]},
