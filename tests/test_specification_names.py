@@ -110,9 +110,9 @@ HOMES = {
     "ABTestFramework.treatment_model": "experiments:ABTestFramework.treatment_model",
     "ABTestFramework._load_control_model": "experiments:ABTestFramework.control_model",
     "ABTestFramework._load_treatment_model": "experiments:ABTestFramework.treatment_model",
-    "ABTestFramework._random_assignment": "experiments:ABTestFramework.run_ab_test",
-    "ABTestFramework._track_user_behavior": "experiments:ABTestFramework.run_ab_test",
-    "ABTestFramework._analyze_ab_results": "experiments:ABTestFramework.run_ab_test",
+    "ABTestFramework._random_assignment": "assignment:assign",
+    "ABTestFramework._track_user_behavior": "behavior:SimulatedBehavior.observe",
+    "ABTestFramework._analyze_ab_results": "ab_analysis:analyze",
     # The main job
     "BudgetOptimizer": "budgeting:BudgetOptimizer",
     "BudgetOptimizer.create_optimized_budget": "budgeting:BudgetOptimizer.create_optimized_budget",
