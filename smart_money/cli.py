@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['CHARTS', 'app', 'Json', 'Chart', 'Seed', 'Format', 'ClickException', 'print_json', 'Progress', 'chart_path',
            'save_chart', 'stated_amounts', 'plan_table', 'plan_advice', 'show_plan', 'backtest_view', 'budget', 'demo',
-           'PanelFormat', 'read_panel_file', 'scores_table', 'train', 'judge', 'evaluate', 'backtest', 'error_line',
-           'main']
+           'PanelFormat', 'read_panel_file', 'scores_table', 'train', 'judge', 'evaluate', 'backtest', 'config_table',
+           'serve', 'error_line', 'main']
 
 # %% ../nbs/73_cli.ipynb #075fdd1c
 import json
@@ -364,6 +364,45 @@ def backtest(
         save_chart(lambda: plot_backtest(result), plot)
     if as_json: print_json(result)
     else: _console().print(backtest_view(result))
+
+# %% ../nbs/73_cli.ipynb #3728c53b
+def config_table(
+    rows:list, # What `describe_settings` gives
+): # Rich table
+    "Settings, a row each."
+    from rich.table import Table
+    table = Table(title="Settings of the service", title_justify="left", title_style="bold", caption="Bold: not the default.", caption_justify="left")
+    for name in ("variable", "value", "meaning"): table.add_column(name, overflow="fold", no_wrap=name == "variable")
+    for r in rows: table.add_row(r.variable, r.value, r.meaning, style="bold" if r.is_set else None)
+    return table
+
+@app.command()
+def serve(
+    host: Annotated[Optional[str], typer.Option("--host", help="Address to listen on; another one than this machine's own needs keys.")] = None,
+    port: Annotated[Optional[int], typer.Option("--port", min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = None,
+    model: Annotated[Optional[Path], typer.Option("--model", metavar="FOLDER", help="Trained model; the default one if not given.")] = None,
+    show_config: Annotated[bool, typer.Option("--show-config", help="Show the settings, secrets covered, and end.")] = False,
+    as_json: Json = False,
+):
+    "Answer over HTTP, with a page for people at /."
+    from dataclasses import asdict
+    _needs_extra("fastapi", "uvicorn", "pydantic_settings", "limits", "prometheus_client", "sqlalchemy")
+    from smart_money.settings import describe_settings, load_settings
+    settings = load_settings({k: v for k, v in dict(host=host, port=port, model=model).items() if v is not None})
+    if show_config:
+        rows = describe_settings(settings)
+        return print_json({r.name: asdict(r) for r in rows}) if as_json else _console().print(config_table(rows))
+    if settings.model:
+        from smart_money.persistence import read_manifest
+        read_manifest(settings.model) # says at once what is wrong with it
+    from smart_money import api
+    api.serve(settings, announce=lambda url: sys.stderr.write(f"smart_money answers at {url} (programs: {url}/docs). Ctrl+C ends it.\n"))
+
+def _needs_extra(*packages):
+    "Say what is missing, and how to get it."
+    from importlib.util import find_spec
+    missing = [p for p in packages if find_spec(p) is None]
+    if missing: raise typer.BadParameter(f"the service needs packages that are not installed ({', '.join(missing)}). Install them: pip install 'smart_money[api]'")
 
 # %% ../nbs/73_cli.ipynb #4e6c4e01
 ClickException = typer.BadParameter.__mro__[2] # typer brings its own copy of click in newer versions
