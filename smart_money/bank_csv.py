@@ -228,7 +228,6 @@ def _assign(names, rows):
         if kind == "date" and n and share_date < 0.5: kind, rank = ("currency", 5) if _share(rows, i, lambda t: currency_of(t) is not None)[0] > 0.5 else (None, 0)
         elif kind == "currency" and n and _share(rows, i, lambda t: currency_of(t) is not None)[0] < 0.5: kind = "date" if share_date > 0.5 else None
         elif kind in ("amount", "debit", "credit", "balance", "split", "fee") and n and _share(rows, i, _is_amount)[0] < 0.5: kind = "side" if kind in ("debit", "credit", "amount") and _share(rows, i, lambda t: plain(t) in SIDE_WORDS)[0] > 0.9 else None
-        elif kind == "credit" and False: pass
         if kind: found.setdefault(kind, []).append((rank, i))
         if kind in ("amount", "debit", "credit", "balance") and unit: currency = currency or unit
     roles = {role: tuple(i for _, i in sorted(cols)) for role, cols in found.items()}
@@ -510,12 +509,12 @@ def _read_rows(reading, layout, roles, order, mark, signs, default, own):
     width, texts = len(layout.names), (get("payee") + get("text"))[:4]
     date_cols, status, types, transfers = get("date"), get("status"), get("type"), get("transfers")
     labels, groups = get("category")[:1] if not get("subcategory") else get("subcategory"), get("group")
-    days, shared, kinds = {}, {}, {}
+    mccs, days, shared, kinds = get("mcc"), {}, {}, {}
     fold = max(texts, default=None)
     for first, last, row in csv_rows(reading.lines, layout.delimiter, layout.first - 1):
         if row is None: reading.skip(first, "a quotation mark that is never closed", last); continue
-        if not any(c and not c.isspace() for c in row): reading.mark(STRUCTURE, first, last); continue
-        if first > layout.first and layout.header and [c.strip() for c in row] == list(layout.names): reading.mark(STRUCTURE, first, last); continue
+        if not "".join(row).strip(): reading.mark(STRUCTURE, first, last); continue
+        if layout.header and row[0].strip() == layout.names[0] and [c.strip() for c in row] == list(layout.names): reading.mark(STRUCTURE, first, last); continue
         extra = len(row) - width
         if extra > 0 and layout.header and fold is not None and any(c.strip() for c in row[width:]): # a delimiter within an unquoted text
             folded = row[:fold] + [layout.delimiter.join(row[fold:fold + extra + 1])] + row[fold + extra + 1:]
@@ -545,7 +544,7 @@ def _read_rows(reading, layout, roles, order, mark, signs, default, own):
         reading.mark(READ, first, last)
         description = description or label or (_cell(row, types) if types else "")
         reading.bookings.append(Booking(date, amount, (unit and currency_of(unit)) if unit and not money else money or default, shared.setdefault(description, description), _account(row, get("account"), own, shared), shared.setdefault(label, label) or None,
-                                        kind, _mcc(_cell(row, get("mcc"))), _cell(row, get("id"))[:60] or None if "id" in roles else None, line=first))
+                                        kind, _mcc(_cell(row, mccs)) if mccs else None, _cell(row, get("id"))[:60] or None if "id" in roles else None, line=first))
 
 _CUES = {"transfer", "starting", "opening ", "initial ", "balance "}
 

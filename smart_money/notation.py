@@ -84,6 +84,7 @@ def currency_of(
 # %% ../nbs/14_notation.ipynb #684b98d2
 _MINUS, _SPACES, _APOSTROPHES = "-−–‐‑\xad", " \xa0\u202f\u2009\t", "'’´`"
 _PLAIN = re.compile(r"[-+]?[0-9]+(?:\.[0-9]+)?\Z", re.A)
+_PLAIN_COMMA = re.compile(r"[-+]?(?:[0-9]+|[0-9]{1,3}(?:\.[0-9]{3})+)(?:,[0-9]+)?\Z", re.A)
 _AMOUNT = re.compile(r"""(?P<open>\()?\s*(?P<sign>[-+])?\s*(?P<before>[^0-9+\-().,;%:\s][^0-9+\-();]{0,7}?)?\s*(?P<sign2>[-+])?\s*(?P<digits>(?:(?<![^\W\d_])[.,])?[0-9][0-9.,' ]*)\s*
     (?P<sign3>[-+])?\s*(?P<after>[^0-9+\-().,;%:\s][^0-9+\-();]{0,7}?)?\s*(?P<sign4>[-+])?\s*(?P<close>\))?\Z""", re.X)
 _SIDES = {"CR": 1, "C": 1, "H": 1, "CR.": 1, "HABEN": 1, "DR": -1, "DB": -1, "D": -1, "S": -1, "DR.": -1, "SOLL": -1}
@@ -129,6 +130,7 @@ def parse_amount(
 
     Raises `ValueError` if it is none."""
     if mark != "," and _PLAIN.match(text) and len(text) <= MAX_DIGITS and (mark or len(text) < 5 or text[-4] != "."): return Decimal(text), None
+    if mark == "," and len(text) <= MAX_DIGITS and _PLAIN_COMMA.match(text): return Decimal(text.replace(".", "").replace(",", ".")), None
     match = _AMOUNT.match(_tidy(text)) if len(text) < 64 else None
     if not match or bool(match["open"]) != bool(match["close"]): raise ValueError(f"{show_value(text)} is no amount")
     signs, sides, units = [match[s] for s in ("sign", "sign2", "sign3", "sign4") if match[s]], [], []
@@ -208,16 +210,19 @@ def date_order(
     day_first: bool | None = None, # The caller's word, where the column cannot tell
 ) -> DateOrder | None: # None if the texts are no dates
     "The order of day, month and year in a column."
-    parts = list(filter(None, map(date_parts, texts)))
+    texts = list(texts)
+    known = {t: date_parts(t) for t in set(texts)}
+    parts = [p for t in texts if (p := known[t])]
     if not parts: return None
     orders = [o for o in ORDERS if o != "ymd" or any(p[3] == "??" for p in parts)]
     open_ = [p for p in parts if p[3] != "ymd"]
     if not open_: return DateOrder("ymd", True, "the year or the month's name says it")
-    wrong = {o: sum(_make(p, o) is None for p in open_) for o in orders}
+    made = {o: {p: _make(p, o) for p in set(open_)} for o in orders}
+    wrong = {o: sum(made[o][p] is None for p in open_) for o in orders}
     best = [o for o in orders if wrong[o] == min(wrong.values())]
     if len(best) == 1: return DateOrder(best[0], True, "another order has no such days")
     if day_first is not None and (said := "dmy" if day_first else "mdy") in best: return DateOrder(said, True, "as told")
-    dates = {o: [d for p in open_ if (d := _make(p, o))] for o in best}
+    dates = {o: [d for p in open_ if (d := made[o][p])] for o in best}
     jumps = {o: min(sum(b < a for a, b in zip(d, d[1:])), sum(b > a for a, b in zip(d, d[1:]))) for o, d in dates.items()}
     smooth = [o for o in best if jumps[o] == 0]
     if len(smooth) == 1 and min(jumps[o] for o in best if o != smooth[0]) > 0: return DateOrder(smooth[0], True, "in another order the rows would jump in time")
@@ -227,7 +232,7 @@ def date_order(
         best = [o for o in best if o != "ymd"]
         sure = 10 * min(n for o, n in spans.items() if o != "ymd") < spans["ymd"]
         if len(best) == 1: return DateOrder(best[0], sure, "with the year first the rows would span decades" if sure else "the year stands last more often than first")
-    same = all(_make(p, "dmy") == _make(p, "mdy") for p in open_)
+    same = all(made["dmy"][p] == made["mdy"][p] for p in open_)
     return DateOrder("dmy", same, "day and month are the same number" if same else "no day is above 12")
 
 def parse_date(
@@ -294,6 +299,9 @@ class Reading:
         last: int | None = None, # Last line, included
     ):
         "Account for lines; skipped wins over read, read over structure."
+        if (last is None or last == first) and 0 < first <= len(self.lines):
+            if self.seen[first] < what and (self.seen[first] != READ or what != STRUCTURE): self.seen[first] = what
+            return
         for i in range(max(first, 1), min((last or first), len(self.lines)) + 1):
             old = self.seen[i]
             if old != SKIPPED and not (old == READ and what == STRUCTURE): self.seen[i] = what
