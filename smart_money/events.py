@@ -147,7 +147,8 @@ def insert_new(
 ) -> bool: # False: a row with this key was there already
     "Insert a row unless it is there."
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    return bool(connection.execute(dialect.insert(table).values(**row).on_conflict_do_nothing()).rowcount)
+    statement = dialect.insert(table).values(**row).on_conflict_do_nothing().execution_options(preserve_rowcount=True) # else -1, in PostgreSQL
+    return connection.execute(statement).rowcount == 1
 
 def lock_name(
     connection: sa.Connection, # In a writing transaction

@@ -2,6 +2,7 @@
 import hashlib
 import os
 import re
+import uuid
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,21 @@ def outside(tmp_path, monkeypatch):
     "Work in an empty directory that is not the repository."
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture(scope="session")
+def postgres_cluster():
+    "A private PostgreSQL server; skips, saying why, where none can run."
+    from postgres import Cluster, Unavailable
+    try: cluster = Cluster("fsync=off") # faster, and all the same to a process that is killed: what it wrote is with the kernel
+    except Unavailable as error: pytest.skip(str(error))
+    with cluster: yield cluster
+
+
+@pytest.fixture
+def postgres(postgres_cluster):
+    "The URL of a new, empty PostgreSQL database."
+    return postgres_cluster.new_database(f"test_{uuid.uuid4().hex[:12]}")
 
 
 def code_hash():

@@ -32,7 +32,8 @@ def test_everything_is_in_it(wheel):
 def test_it_runs_from_another_directory(wheel, tmp_path):
     subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", tmp_path/"site", wheel], check=True)
     code = "import smart_money.schema as s, smart_money.data, importlib.resources as r; print(s.__file__); print((r.files(smart_money.data)/'examples'/'household.json').is_file())"
+    code += "\nfrom smart_money.store import Store; print(Store('store.sqlite3').revision)" # migrations are found and run where the wheel put them
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(tmp_path/"site")})
     assert run.returncode == 0, run.stderr
-    place, found = run.stdout.split()
-    assert place.startswith(str(tmp_path)) and found == "True"
+    place, found, revision = run.stdout.split()
+    assert place.startswith(str(tmp_path)) and found == "True" and revision >= "0001"
