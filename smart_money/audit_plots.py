@@ -101,7 +101,7 @@ def plot_pit(
     ax.fill_between(np.linspace(0, 1, k + 1), np.append(histogram.low, histogram.low[-1]), np.append(histogram.high, histogram.high[-1]), step="post", color=COLORS["muted"], alpha=0.4, lw=0, label="chance alone")
     ax.axhline(1 / k, color=COLORS["median"], lw=1, ls="--")
     ax.set(xlim=(0, 1), ylim=(0, 1.35 * max(histogram.share.max(), histogram.high.max())), xlabel="place in the forecast distribution", ylabel="share of outcomes")
-    ax.yaxis.set_major_formatter(lambda x, _: f"{x:.0%}")
+    ax.yaxis.set_major_formatter(lambda x, _: f"{100 * x:.3g}%")
     ax.grid(visible=False)
     ax.legend(loc="upper center", ncols=2, frameon=False, fontsize="small")
     return ax

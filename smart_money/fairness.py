@@ -175,5 +175,6 @@ def fairness_audit(
         for measure, gap in measures.items():
             null = metrics.permutation_null(gap, settled_labels(labels, groups), groups=groups, n_permutations=n_permutations, random_state=random_state)
             rows[feature, measure] = {"gap": null.observed, "typical by chance": null.typical, "chance": null.high, "p": null.p_value}
-    table = pd.DataFrame.from_dict(rows, orient="index", columns=["gap", "typical by chance", "chance", "p"]).rename_axis(["feature", "measure"])
+    index = pd.MultiIndex.from_tuples(list(rows), names=["feature", "measure"])
+    table = pd.DataFrame(list(rows.values()), index=index, columns=["gap", "typical by chance", "chance", "p"]).astype(float)
     return table.assign(**{"p (Holm)": holm(table["p"])})
