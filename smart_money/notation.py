@@ -265,7 +265,7 @@ class Account:
     balance_date: dt.date | None = None # Its day
     opening: Decimal | None = None # Opening balance
 
-@dataclass
+@dataclass(slots=True)
 class Booking:
     "One booking as a file has it, before it becomes a `Transaction`."
     date: dt.date # Day of booking
@@ -277,7 +277,7 @@ class Booking:
     kind: str | None = None # "spending", "income", "transfer"
     mcc: str | None = None # Merchant category code
     bank_id: str | None = None # The bank's own reference
-    parts: list = field(default_factory=list) # (amount, description, file_category, kind) of a split booking
+    parts: tuple | list = () # (amount, description, file_category, kind) of a split booking
     line: int = 0 # Where it stands
 
 READ, STRUCTURE, SKIPPED = 1, 2, 3

@@ -59,6 +59,12 @@ def _clean(text, most=500):
     if not text.isprintable(): text = "".join(c if c.isprintable() else " " for c in text)
     return text.strip()[:most] or None
 
+def _unit(text):
+    "A currency as the schema writes it; False if it cannot be one."
+    text = _clean(text)
+    if text and len(text) > 40: return False
+    return text.upper() if text and len(text) == 3 and text.isascii() and text.isalpha() else text
+
 def make_transaction(
     values: dict, # All fields of `Transaction`, checked
 ) -> Transaction: # The record
@@ -87,7 +93,7 @@ def to_transactions(
     said = {k.strip().lower(): v for k, v in (categories or {}).items()}
     rows_only = _numbered([b.bank_id for b in reading.bookings if b.bank_id])
     out, splits, seen, known, unplaced = [], {}, Counter(), {}, Counter()
-    texts = {}
+    texts, units = {}, {None: None}
     def place(label, kind):
         if (label, kind) not in known:
             found, guess = category_of(label)
@@ -99,15 +105,18 @@ def to_transactions(
         return found
     for b in reading.bookings:
         if abs(b.amount) > MAX_AMOUNT: reading.skip(b.line, "an amount above 1e12"); continue
+        if b.currency not in units: units[b.currency] = _unit(b.currency)
+        unit = units[b.currency]
+        if unit is False: reading.skip(b.line, f"the unit {show_value(b.currency)} is longer than 40 characters"); continue
         text = texts.get(b.description)
         if text is None: text = texts[b.description] = _clean(b.description, 2000) or ""
         owner = _clean(b.account, 100) or account
         reference = None if rows_only else _clean(b.bank_id, 200)
-        key = (owner, reference or text, b.date, b.amount, b.currency)
+        key = (owner, reference or text, b.date, b.amount, unit)
         seen[key] += 1
         label = _clean(b.file_category)
         category, kind = known.get((label, b.kind)) or place(label, b.kind)
-        values = dict(date=b.date, amount=b.amount, currency=b.currency, description=text, category=category, account=owner, mcc=b.mcc, id=_identity(*key, seen[key]), file_category=label, kind=kind)
+        values = dict(date=b.date, amount=b.amount, currency=unit, description=text, category=category, account=owner, mcc=b.mcc, id=_identity(*key, seen[key]), file_category=label, kind=kind)
         out.append(t := make_transaction(values))
         if b.parts: splits[t.id] = tuple(_part(t, i, p, place) for i, p in enumerate(b.parts, 1))
     if unplaced: reading.note("categories without a place among the twelve: " + ", ".join(f"{show_value(k)}" for k, _ in unplaced.most_common(6)) + (f" and {len(unplaced) - 6} more" if len(unplaced) > 6 else ""))
