@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from .recurring import RecurringPayment, find_recurring, transaction_table
+from .recurring import RecurringPayment, find_recurring
 from .schema import InputError, Problem
 
 # %% ../nbs/27_anomalies.ipynb #a217ca17
@@ -247,7 +247,7 @@ def _series_and_merchants(rows, merchants, recurring):
 
 
 def find_anomalies(
-    table: pd.DataFrame, # From `recurring.transaction_table`
+    table: pd.DataFrame, # From `transactions.transaction_table`
     recurring: Sequence[RecurringPayment] | None = None, # From `find_recurring`; found here if not given
     *,
     false_alarm_rate: float = 0.01, # Share of ordinary payments that may be flagged

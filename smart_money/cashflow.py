@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from .recurring import RecurringPayment, find_recurring, transaction_table
+from .recurring import RecurringPayment, find_recurring
 from .schema import InputError, Problem
 
 # %% ../nbs/28_cashflow.ipynb #992a6adc
@@ -39,7 +39,7 @@ def due_flows(
 
 # %% ../nbs/28_cashflow.ipynb #23240913
 def daily_rest(
-    table: pd.DataFrame, # From `recurring.transaction_table`
+    table: pd.DataFrame, # From `transactions.transaction_table`
     recurring: Sequence[RecurringPayment], # Whose payments are left out
     until: dt.date, # Last day of the past
     longest: int = 730, # Days of the past to use
@@ -95,7 +95,7 @@ class CashFlow:
 
 
 def project_cash_flow(
-    table: pd.DataFrame, # From `recurring.transaction_table`
+    table: pd.DataFrame, # From `transactions.transaction_table`
     recurring: Sequence[RecurringPayment] | None = None, # From `find_recurring`; found here if not given
     *,
     start: dt.date | None = None, # First day of the future; the day after the last transaction if not given

@@ -131,11 +131,11 @@ HOMES = {
     "measure_prediction_latency": "service:measure_prediction_latency",
     "is_loaded": "budgeting:BudgetOptimizer.is_loaded",
     "is_ready": "service:check_health",
+    "SpendingAnalyzer": "spending:SpendingAnalyzer",
+    "SpendingAnalyzer.analyze_patterns": "spending:SpendingAnalyzer.analyze_patterns",
 }
 
 LATER = {
-    "SpendingAnalyzer": "spending:SpendingAnalyzer",
-    "SpendingAnalyzer.analyze_patterns": "spending:SpendingAnalyzer.analyze_patterns",
     "ModelOptimizer": "inference:ModelOptimizer",
     "ModelOptimizer.optimize_for_production": "inference:ModelOptimizer.optimize_for_production",
     "ModelOptimizer._quantize_model": "inference:ModelOptimizer.optimize_for_production",
