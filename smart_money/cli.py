@@ -6,7 +6,7 @@
 __all__ = ['CHARTS', 'app', 'Json', 'Chart', 'Seed', 'Format', 'ClickException', 'print_json', 'Progress', 'chart_path',
            'save_chart', 'stated_amounts', 'plan_table', 'plan_advice', 'show_plan', 'backtest_view', 'budget', 'demo',
            'PanelFormat', 'read_panel_file', 'scores_table', 'train', 'judge', 'evaluate', 'backtest', 'config_table',
-           'serve', 'error_line', 'main']
+           'serve', 'statement_dict', 'statements_table', 'statement_remarks', 'import_files', 'error_line', 'main']
 
 # %% ../nbs/73_cli.ipynb #075fdd1c
 import json
@@ -403,6 +403,109 @@ def _needs_extra(*packages):
     from importlib.util import find_spec
     missing = [p for p in packages if find_spec(p) is None]
     if missing: raise typer.BadParameter(f"the service needs packages that are not installed ({', '.join(missing)}). Install them: pip install 'smart_money[api]'")
+
+# %% ../nbs/73_cli.ipynb #f084783e
+def statement_dict(
+    statement, # `smart_money.statements.Statement`
+) -> dict: # For JSON
+    "What was read from a file, for programs."
+    days = statement.period
+    return {"file": statement.path, "format": statement.format, "encoding": statement.encoding, "transactions": len(statement.transactions), "records": statement.records, "period": [d.isoformat() for d in days] if days else None,
+            "sums": _sums_dict(statement.sums), "lines": dict(statement.lines), "accounts": [{"name": a.name, "currency": a.currency, "kind": a.kind, "balance": None if a.balance is None else float(a.balance)} for a in statement.accounts],
+            "notes": list(statement.notes), "skipped": [{"line": s.line, "text": s.text, "reason": s.reason} for s in statement.skipped]}
+
+def _sums_dict(sums): return {c or "unknown": float(a) for c, a in sums.items()}
+
+def statements_table(
+    statements, # List of `smart_money.statements.Statement`
+): # Rich table
+    "What was read, a file a row."
+    from rich.table import Table
+    from smart_money.statements import FORMATS
+    table = Table(title="Read", title_justify="left", title_style="bold")
+    for name, side in (("file", "left"), ("format", "left"), ("transactions", "right"), ("from", "left"), ("to", "left"), ("sum", "right"), ("lines", "right"), ("not read", "right")): table.add_column(name, justify=side, overflow="fold")
+    for s in statements:
+        first, last = s.period or ("", "")
+        table.add_row(Path(s.path).name, FORMATS[s.format], f"{len(s.transactions):,}", str(first), str(last), "\n".join(f"{a:,.2f} {c or '?'}" for c, a in list(s.sums.items())[:4]), f"{s.lines.get('total', 0):,}", f"{len(s.skipped):,}" if s.skipped else "–")
+    return table
+
+def statement_remarks(
+    statements, # `smart_money.statements.Statements`
+    most: int = 8, # Skipped records to show per file
+) -> list[str]: # Lines
+    "What was assumed, and what was not read."
+    lines = []
+    for s in statements.statements:
+        name = Path(s.path).name
+        lines += [f"{name}: {note}" for note in s.notes]
+        lines += [f"{name}, line {k.line}: not read, {k.reason}: {k.text}" for k in s.skipped[:most]]
+        if len(s.skipped) > most: lines.append(f"{name}: {len(s.skipped) - most} more records not read (all with --json)")
+    return lines + list(statements.notes) + ([f"{statements.repeated} bookings stand in more than one file and count once"] if statements.repeated else [])
+
+# %% ../nbs/73_cli.ipynb #6befaf9c
+def _categorized(items):
+    "The transactions with categories and kinds where the file, or the categorizer, knows them."
+    from smart_money.categorization import Categorizer
+    if not items: return []
+    answers = Categorizer().categorize(items)
+    known = lambda t, c: t.category or t.kind not in (None, "spending") or c.uncertain or t.kind and c.kind != t.kind
+    return [t if known(t, c) else t.model_copy(update={"category": c.category, "kind": c.kind}) for t, c in zip(items, answers)]
+
+@app.command("import")
+def import_files(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE…", help="Bank files: CSV, OFX, QFX, QIF, CAMT, MT940, a ledger, hledger or beancount journal, exports of budget programs.")],
+    out: Annotated[Optional[Path], typer.Option("--out", metavar="PANEL.csv", help="Write spending per month and category into this panel.")] = None,
+    transactions: Annotated[Optional[Path], typer.Option("--transactions", metavar="FILE.csv", help="Also write the transactions, each once.")] = None,
+    mapping: Annotated[Optional[Path], typer.Option("--mapping", metavar="FILE.toml", help="How this bank writes its CSV.")] = None,
+    save_mapping: Annotated[Optional[Path], typer.Option("--save-mapping", metavar="FILE.toml", help="Keep how the (first) CSV was read, to be checked, changed and given with --mapping.")] = None,
+    currency: Annotated[Optional[str], typer.Option("--currency", help="Currency where a file names none, and of the panel: three letters such as USD.")] = None,
+    day_first: Annotated[Optional[bool], typer.Option("--day-first/--month-first", help="04/03 is 4 March, or April 3, where a file cannot tell.")] = None,
+    account: Annotated[Optional[str], typer.Option("--account", help="Name of the account where a file names none.")] = None,
+    own_accounts: Annotated[Optional[str], typer.Option("--own-accounts", metavar="REGEX", help="Which accounts of a journal are your own.")] = None,
+    negate: Annotated[Optional[bool], typer.Option("--negate/--no-negate", help="Positive amounts of a CSV are money out.")] = None,
+    profile: Annotated[Optional[Path], typer.Option("--profile", metavar="FILE", help="Household file whose profile goes into the panel.")] = None,
+    household: Annotated[str, typer.Option("--household", help="Name of the household in the panel.")] = "household",
+    unknown_as_others: Annotated[bool, typer.Option("--unknown-as-others", help="Count payments that nothing can place as others; if not given they are only in the total.")] = False,
+    as_json: Json = False,
+):
+    "Read bank files, each booking once, and make a panel of them."
+    from smart_money import bank_csv
+    from smart_money.collection import write_panel
+    from smart_money.schema import load_household
+    from smart_money.statements import mark_transfers, read_statements, spending_panel, write_transactions
+    who = load_household(profile).user_profile if profile else None
+    with Progress("Reading"): found = read_statements(files, mapping=mapping, currency=currency, day_first=day_first, account=account, own_accounts=own_accounts, negate=negate)
+    with Progress("Sorting"): items = _categorized(mark_transfers(found.items))
+    panel = spending_panel(items, household_id=household, profile=who, currency=currency, unknown="others" if unknown_as_others else None, transfers=False) if out else None
+    if save_mapping:
+        first = next((s.mapping for s in found.statements if s.mapping), None)
+        if first is None: raise typer.BadParameter("none of the files is CSV, so there is no mapping to save.")
+        bank_csv.save_mapping(first, save_mapping)
+    if transactions: write_transactions(items, transactions)
+    if panel: write_panel(panel.panel, out)
+    if as_json: return print_json(_import_dict(found, items, panel, out))
+    _console().print(statements_table(found.statements))
+    for line in statement_remarks(found): _console().print(f"  {line}", soft_wrap=True, markup=False)
+    for line in _import_lines(items, panel, out): sys.stdout.write(line + "\n")
+
+def _import_dict(found, items, panel, out):
+    "What an import did, for programs."
+    kinds = {"transfers": sum(t.kind == "transfer" for t in items), "income": sum(t.kind == "income" for t in items), "with category": sum(t.category is not None for t in items)}
+    kinds["unknown"] = sum(t.amount < 0 and t.category is None and t.kind not in ("transfer", "income") for t in items)
+    made = None if panel is None else {"file": str(out), "currency": panel.panel["currency"].iloc[0], "months": [m.strftime("%Y-%m") for m in panel.months], "left out": [m.strftime("%Y-%m") for m in panel.partial], "unknown": panel.unknown, "unknown_sum": float(panel.unknown_sum),
+                                       "transfers": panel.transfers, "other_currencies": {c or "unknown": n for c, n in panel.other_currencies.items()}, "notes": list(panel.notes)}
+    return {"files": [statement_dict(s) for s in found.statements], "transactions": len(found.transactions), "repeated": found.repeated, "notes": list(found.notes), "period": [d.isoformat() for d in found.period] if found.period else None, "sums": _sums_dict(found.sums), "kinds": kinds, "panel": made}
+
+def _import_lines(items, panel, out):
+    "What an import did, for people."
+    moved, known = sum(t.kind == "transfer" for t in items), sum(t.category is not None for t in items)
+    yield f"{len(items):,} transactions: {known:,} with a category, {moved:,} transfers between own accounts or to a card."
+    if panel is None: yield "Nothing was written: name a panel with --out."
+    else:
+        for note in panel.notes: yield f"  {note}"
+        if panel.partial: yield f"Left out, not covered as a whole: {', '.join(m.strftime('%Y-%m') for m in panel.partial)}."
+        if panel.unknown: yield f"{panel.unknown} payments ({panel.unknown_sum:,.2f}) have no category: they are in the total only, or in others with --unknown-as-others."
+        yield f"{len(panel.months)} months, {panel.months[0]:%Y-%m} to {panel.months[-1]:%Y-%m}, are in {_shown(out)}"
 
 # %% ../nbs/73_cli.ipynb #4e6c4e01
 ClickException = typer.BadParameter.__mro__[2] # typer brings its own copy of click in newer versions
