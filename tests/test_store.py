@@ -25,6 +25,7 @@ from smart_money.feedback import UserWeights, prior_weights
 from smart_money.schema import InputError
 from smart_money.store import IdempotencyConflict, Store
 
+WITH_ROOT = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
 MARCH = dt.datetime(2025, 3, 31, 9, tzinfo=dt.timezone.utc)
 SAID = dict(user_id="u-1", period="2025-03-10", currency="USD", rating=4, adherence=.5, overrides=dict(entertainment=180.25), budget=dict(entertainment=120, giving=30),
             actuals=dict(entertainment=200, giving=0), profile=dict(monthly_income=4800.5, age=34))
@@ -42,7 +43,7 @@ def store(url):
 def workers(what, url, *arguments):
     "Run tests/store_workers.py; gives what it counted."
     run = subprocess.run([sys.executable, ROOT/"tests"/"store_workers.py", what, url, *map(str, arguments)], capture_output=True, text=True, timeout=300,
-                         env=os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])})
+                         env=WITH_ROOT)
     assert run.returncode == 0, run.stdout + run.stderr
     return json.loads(run.stdout)
 
@@ -207,7 +208,7 @@ def test_a_store_of_the_future_is_refused(url):
 def test_without_sqlalchemy_the_extra_is_named(tmp_path):
     for module, extra in (("store", "store"), ("events", "store"), ("database", "store")):
         code = f"import sys; sys.modules['sqlalchemy'] = None\ntry: import smart_money.{module}\nexcept ImportError as error: print(error)"
-        run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)})
+        run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, env=WITH_ROOT)
         assert f"pip install 'smart_money[{extra}]'" in run.stdout, run.stderr
 
 
