@@ -50,7 +50,7 @@ _COLUMNS = ("date", "amount", "currency", "description", "category", "account", 
 
 # %% ../nbs/24_statements.ipynb #73f69570
 _UNPRINTABLE = re.compile(r"[^\S ]|[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029\ufffe\uffff]+")
-_FIELDS = frozenset(Transaction.model_fields)
+_FIELDS = set(Transaction.model_fields)
 _set = object.__setattr__
 
 def _clean(text, most=500):
