@@ -44,9 +44,9 @@ def daily_rest(
     until: dt.date, # Last day of the past
     longest: int = 730, # Days of the past to use
 ) -> np.ndarray: # Money in less money out per day, oldest first, currency
-    "What each day of the past brought besides recurring payments and transfers."
+    "What each day of the past brought besides recurring payments."
     known = {row for p in recurring for row in p.rows}
-    rest = table[~table["row"].isin(known) & (table["kind"] != "transfer") & (table["date"] <= pd.Timestamp(until))]
+    rest = table[~table["row"].isin(known) & (table["date"] <= pd.Timestamp(until))]
     past = table["date"].min().date() if len(table) else until
     n = min((until - past).days + 1, longest)
     ago = (pd.Timestamp(until) - rest["date"]).dt.days.to_numpy()

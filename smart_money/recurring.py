@@ -336,6 +336,7 @@ class RecurringPayment:
     merchant: str # Name behind the texts
     description: str # Text of the latest payment
     category: str | None # Its category, if known
+    kind: str # "bill", "income", "transfer" between own accounts, or "refund"
     frequency: str # Name of a rhythm in `RHYTHMS`
     amounts: str # "fixed", "near" (small changes, as by an exchange rate) or "variable"
     amount: float # Present amount; the median of the last twelve if it varies
@@ -404,18 +405,19 @@ def find_recurring(
     until: dt.date | None = None, # Today, as the statement knows it; its last day if not given
     least_confidence: float = 0.7, # Chance from which a payment counts as recurring
 ) -> tuple[RecurringPayment, ...]: # Money in first, then bills, each by size per month
-    "Recurring payments of a household, in and out. Transfers between own accounts are left aside."
+    "Recurring payments of a household, in and out; transfers to a savings account have their own kind."
     if not 0 < least_confidence < 1: raise InputError(Problem("least_confidence", str(least_confidence), "a number between 0 and 1"))
     day, cents = table["date"].to_numpy().astype("M8[D]").astype(np.int64), np.rint(table["amount"].to_numpy() * 100).astype(np.int64)
     if not len(table): return ()
     now = int(day.max()) if until is None else (until - dt.date(1970, 1, 1)).days
-    usable = np.flatnonzero((cents != 0) & (table["kind"] != "transfer").to_numpy() & (day <= now))
+    usable, moved = np.flatnonzero((cents != 0) & (day <= now)), (table["kind"] == "transfer").to_numpy()
     text, category, row = (table[c].to_numpy() for c in ("description", "category", "row"))
     currency, found = (table["currency"].iloc[0] if len(table) else None), []
-    for (merchant, income), places in pd.Series(cents[usable] > 0).groupby([table["merchant"].to_numpy()[usable], cents[usable] > 0], sort=False).indices.items():
+    for (merchant, income, transfer), places in pd.Series(usable).groupby([table["merchant"].to_numpy()[usable], cents[usable] > 0, moved[usable]], sort=False).indices.items():
         at = usable[places]
         if len(at) < 2: continue
-        about = dict(merchant=merchant, description=text[at[-1]], category=category[at[-1]], currency=currency)
+        kind = "transfer" if transfer else "bill" if not income else "refund" if category[at[-1]] else "income"
+        about = dict(merchant=merchant, description=text[at[-1]], category=category[at[-1]], kind=kind, currency=currency)
         for s in find_series(day[at], np.abs(cents[at]), income=bool(income), category=category[at[-1]], text=text[at[-1]], least_odds=math.log(least_confidence / (1 - least_confidence))):
             found.append(_payment(s, day[at], np.abs(cents[at]), 1 if income else -1, row[at], about, now))
     return tuple(sorted(found, key=lambda p: -p.monthly_amount if p.amount > 0 else 1e15 + p.monthly_amount))

@@ -237,7 +237,7 @@ def estimate_income(
     months: Sequence[pd.Period], # Whole months to average over
 ) -> Income: # Per month
     "Estimate the household's income from its account."
-    regular = [p for p in recurring if p.amount > 0 and p.active and p.category is None]
+    regular = [p for p in recurring if p.kind == "income" and p.active]
     come = table[(table["amount"] > 0) & table["category"].isna() & ~table["kind"].isin(["transfer", "spending"])]
     inside = come[come["date"].dt.to_period("M").isin(list(months))]
     return Income(round(sum(p.monthly_amount for p in regular), 2), round(float(inside["amount"].sum()) / len(months), 2) if len(months) else 0.0, tuple(dict.fromkeys(p.merchant for p in regular)))
@@ -281,7 +281,7 @@ def _change_insights(changes, usual, currency):
 
 
 def _payment_insights(recurring, period, currency):
-    bills = [p for p in recurring if p.amount < 0 and p.active]
+    bills = [p for p in recurring if p.kind == "bill" and p.active]
     if bills: yield Insight("bills", f"{len(bills)} recurring payments take {_money(sum(p.monthly_amount for p in bills), currency)} a month.", abs(sum(p.monthly_amount for p in bills)))
     for p in recurring:
         per_payment = p.monthly_amount / p.amount
@@ -295,7 +295,7 @@ def _payment_insights(recurring, period, currency):
 
 
 def _future_insights(recurring, upcoming, flow, currency):
-    rare = {p.merchant: p for p in recurring if p.frequency in ("quarterly", "semiannual", "yearly") and p.amount < 0}
+    rare = {p.merchant: p for p in recurring if p.frequency in ("quarterly", "semiannual", "yearly") and p.kind == "bill"}
     for u in upcoming:
         if u.merchant in rare: yield Insight("upcoming", f"{u.merchant} is due about {u.date}: {_money(u.amount, currency)}.", abs(u.amount), u.category, u.merchant)
     below = f"chance of less than nothing {flow.chance_below_zero:.0%}" if flow.chance_below_zero is not None else "from today's balance"
