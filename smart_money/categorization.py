@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['THRESHOLD', 'MOST_SHARED', 'LEAST_ALIKE', 'FILE', 'FORMAT', 'CORRECTION', 'FADED', 'SMALLEST', 'Rule',
            'Categorization', 'KnownNames', 'read_bookings', 'read_labels', 'save_history', 'load_history',
-           'Categorizer']
+           'Categorizer', 'Question', 'CategoryReport', 'assign_categories']
 
 # %% ../nbs/25_categorization.ipynb #21c56780
 import datetime as dt
@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from .evidence import (KNOWN_LABELS, Bookings, Circumstances, GroupEvidence, Memory, NameEvidence, affinity_prior, bookings, fit_weights, group_chances,
-                                  label_groups, label_likeness)
+                                  label_groups, label_likeness, usual_direction)
 from .merchants import INCOME, TRANSFER, NameModel, groups, mcc_group, normalize_merchant, seed_model, softmax
 from .schema import CATEGORY_NAMES, InputError, Problem, Transaction, did_you_mean, parse, show_value
 
@@ -92,7 +92,7 @@ class Categorization:
         return self.kind is None
 
 # %% ../nbs/25_categorization.ipynb #ee035fe1
-MOST_SHARED = 60
+MOST_SHARED = 40
 LEAST_ALIKE = 0.25
 
 class KnownNames:
@@ -114,12 +114,12 @@ class KnownNames:
         "For each name the known one of the same label that shares most."
         alike = (embedded[:, self.columns] @ self.pieces).tocsr()
         row = np.repeat(np.arange(alike.shape[0]), np.diff(alike.indptr))
-        alike.data[self.label[alike.indices] != label[row]] = 0
+        good = np.flatnonzero(alike.data >= LEAST_ALIKE)
+        good = good[self.label[alike.indices[good]] == label[row[good]]]
+        row, column, data = row[good], alike.indices[good], alike.data[good]
+        order = np.lexsort((-column, data, row)) # the last of each row is its best
         best, value = np.full(alike.shape[0], -1), np.zeros(alike.shape[0])
-        order = np.lexsort((alike.indices, -alike.data, row))
-        first = order[np.unique(row[order], return_index=True)[1]]
-        good = alike.data[first] >= LEAST_ALIKE
-        best[row[first[good]]], value[row[first[good]]] = alike.indices[first[good]], alike.data[first[good]]
+        best[row[order]], value[row[order]] = column[order], data[order]
         return best, value
 
 # %% ../nbs/25_categorization.ipynb #1729a389
@@ -225,6 +225,16 @@ def _known_labels(labels: Iterable[str], where: str):
     if bad: raise InputError(*(Problem(where, show_value(label), f"one of {', '.join(KNOWN_LABELS)}", did_you_mean(label, KNOWN_LABELS)) for label in bad[:20]))
 
 
+def _pieces(n, size=20_000):
+    "Row numbers in pieces that fit into memory."
+    return [np.arange(start, min(start + size, n)) for start in range(0, n, size)]
+
+
+def _quoted(name, width=40):
+    "A name as a reason shows it."
+    return f"'{name.upper() if len(name) <= width else name[:width - 1].upper() + '…'}'" if name else "no description"
+
+
 def _first_of(merchant, day, n):
     "The row of each merchant's first booking; one without a day counts as the latest."
     order = np.lexsort((np.arange(len(merchant)), np.nan_to_num(day, nan=np.inf), merchant))
@@ -310,7 +320,9 @@ class Categorizer:
         mccs: Sequence[str] | None = None, # Merchant category codes
     ) -> np.ndarray: # Shape (n, number of classes), in the order of `classes_`; rows sum to one
         "Chances of each label."
-        return self._judge(read_bookings(descriptions, amounts, dates, accounts, mccs))[0]
+        rows = read_bookings(descriptions, amounts, dates, accounts, mccs)
+        self._ready()
+        return np.concatenate([np.zeros((0, len(self.classes_))), *(self._judge(rows.take(at))[0] for at in _pieces(len(rows)))])
 
     def predict(self,
         descriptions: Sequence, # Descriptions, or `Transaction`s
@@ -334,16 +346,8 @@ class Categorizer:
     ) -> list[Categorization]: # One per transaction
         "Category, confidence and reason of each."
         rows = read_bookings(transactions, amounts, dates, accounts, mccs)
-        p, rule, merchant, X = self._judge(rows)
-        reasons = self._reasons(rows, p, rule, merchant, X)
-        order, kinds = np.argsort(-p, 1, kind="stable")[:, :4], [self.kind_of(label) for label in self.classes_]
-        answers = []
-        for best, chances, (source, reason) in zip(order.tolist(), np.take_along_axis(p, order, 1).tolist(), reasons):
-            ranked = [(self.classes_[k], round(chance, 4)) for k, chance in zip(best, chances) if chance >= 0.01]
-            kind = kinds[best[0]]
-            if chances[0] < self.threshold: answers.append(Categorization(None, chances[0], f"uncertain; perhaps {self.classes_[best[0]]}: {reason}", tuple(ranked[:3]), None, source))
-            else: answers.append(Categorization(None if self.classes_[best[0]] in (INCOME, TRANSFER) else self.classes_[best[0]], chances[0], reason, tuple(ranked[1:]), kind, source))
-        return answers
+        self._ready()
+        return [answer for at in _pieces(len(rows)) for answer in self._answers(rows.take(at))]
 
     def kind_of(self,
         label: str, # A label
@@ -417,26 +421,39 @@ class Categorizer:
         spread = 20.0 if classes == KNOWN_LABELS else 1.0
         self.base_ = (d.sum(0) + spread / L) / (n + spread)
         self.group_, self.name_ = GroupEvidence(affinity_prior(classes, model, self.base_)), NameEvidence()
-        self.around_ = Circumstances().fit(rows, y, L)
+        self.meaning_ = _meanings(classes, model, q, d)
+        self.around_ = Circumstances().fit(rows, y, L, usual_direction([self.meaning_[label] for label in classes], spread))
         by_group, by_name = self.group_.fit(q, d), self.name_.fit(X, q, d) if n else d
         like = label_likeness(X, classes, model) if classes != KNOWN_LABELS else np.zeros((n, L))
         first = _first_of(merchant, rows.day, n)
         self.classes_, self.rows_, self.labels_, self.weight_, self.index_, self.learned_rules_ = classes, rows, list(labels), weight, index, tuple(self.rules)
         self.weights_ = fit_weights(self._evidence(by_group, by_name, like, self.around_.log_ratios(rows.take(first), y[first])), y[first])
-        prior = softmax(self._evidence(by_group[merchant], by_name[merchant], like[merchant], self.around_.log_ratios(rows)) @ self.weights_)
-        self.memory_ = Memory().fit(merchant, rows, y, weight, prior)
+        chance = np.empty(len(rows))
+        for at in _pieces(len(rows)):
+            m = merchant[at]
+            chance[at] = softmax(self._evidence(by_group[m], by_name[m], like[m], self.around_.log_ratios(rows.take(at))) @ self.weights_)[np.arange(len(at)), y[at]]
+        self.memory_ = Memory().fit(merchant, rows, y, weight, chance)
         self.told_ = np.zeros((n, L), int)
         np.add.at(self.told_, (merchant, y), 1)
         self.own_ = KnownNames(names, X, d.argmax(1) if n else np.zeros(0, int))
         self.shipped_ = KnownNames(model.names_, model.embedded_, self.group_.share_.argmax(1)[model.labels_])
-        self.meaning_ = _meanings(classes, model, q, d)
-
     def _evidence(self, by_group, by_name, like, around):
         return np.stack([np.log(by_group + SMALLEST), by_name, like, *around, np.broadcast_to(np.log(self.base_), by_group.shape)], -1)
 
+    def _answers(self, rows):
+        "Categorizations of some bookings."
+        p, rule, merchant, X = self._judge(rows)
+        order, kinds = np.argsort(-p, 1, kind="stable")[:, :4], [self.kind_of(label) for label in self.classes_]
+        answers = []
+        for best, chances, (source, reason) in zip(order.tolist(), np.take_along_axis(p, order, 1).tolist(), self._reasons(rows, p, rule, merchant, X)):
+            label = self.classes_[best[0]]
+            ranked = tuple((self.classes_[k], round(chance, 4)) for k, chance in zip(best, chances) if chance >= 0.01)
+            if chances[0] < self.threshold: answers.append(Categorization(None, chances[0], f"uncertain; perhaps {label}: {reason}", ranked[:3], None, source))
+            else: answers.append(Categorization(None if label in (INCOME, TRANSFER) else label, chances[0], reason, ranked[1:], kinds[best[0]], source))
+        return answers
+
     def _judge(self, rows):
         "Chances of labels, the rule that fits (or None), the merchant's number (or -1), and the pieces of the names."
-        self._ready()
         names = tuple(dict.fromkeys(rows.name))
         at = {name: i for i, name in enumerate(names)}
         row = np.array([at[name] for name in rows.name], int)
@@ -456,19 +473,103 @@ class Categorizer:
     def _reasons(self, rows, p, rule, merchant, X):
         "Source and reason of each best label."
         best = p.argmax(1) if len(p) else np.zeros(0, int)
-        own, own_value = self.own_.most_alike(X, best)
-        shipped, shipped_value = self.shipped_.most_alike(X, best)
         said, group_label = self.told_.sum(1), self.group_.share_.argmax(1)
+        new = np.flatnonzero([not (r or (m >= 0 and self.told_[m, k])) for r, m, k in zip(rule, merchant, best)])
+        alike = {i: found for i, *found in zip(new.tolist(), *self.own_.most_alike(X[new], best[new]), *self.shipped_.most_alike(X[new], best[new]))} if len(new) else {}
         found = []
         for i, k in enumerate(best.tolist()):
             m, code, name = merchant[i], rows.mcc[i] and mcc_group(rows.mcc[i]), rows.name[i]
             vocabulary = self.model_.known_.get(name)
             if rule[i]: found.append(("rule", f"your rule: {rule[i]}"))
-            elif m >= 0 and self.told_[m, k]: found.append(("memory", f"as before: {show_value(name.upper() or 'no description', 40)}, {self.told_[m, k]} of {said[m]} times"))
+            elif m >= 0 and self.told_[m, k]: found.append(("memory", f"as before: {_quoted(name)}, {self.told_[m, k]} of {said[m]} times"))
             elif code and group_label[self.model_.groups_.index(code)] == k: found.append(("code", f"MCC {rows.mcc[i]}: {groups()[code].label}"))
-            elif vocabulary is not None and group_label[vocabulary] == k: found.append(("name", f"known name {name.upper()!r}: {groups()[self.model_.groups_[vocabulary]].label}"))
-            elif max(own_value[i], shipped_value[i]) > 0:
-                like = self.own_.names[own[i]] if own_value[i] >= shipped_value[i] else self.shipped_.names[shipped[i]]
-                found.append(("name", f"like {show_value(like, 40).upper()!r}"))
+            elif vocabulary is not None and group_label[vocabulary] == k: found.append(("name", f"known name {_quoted(name)}: {groups()[self.model_.groups_[vocabulary]].label}"))
+            elif max(alike[i][1::2]) > 0:
+                own, own_value, shipped, shipped_value = alike[i]
+                like = self.own_.names[own] if own_value >= shipped_value else self.shipped_.names[shipped]
+                found.append(("name", f"like {_quoted(like)}"))
             else: found.append(("circumstances", "no name like it; amount, day and account fit best" if len(said) else "no name like it"))
         return found
+
+# %% ../nbs/25_categorization.ipynb #d1ea27af
+@dataclass(frozen=True)
+class Question:
+    "A merchant that the user should be asked about."
+    merchant: str # The merchant
+    n: int # Its bookings that are uncertain
+    amount: Decimal # Sum of their sizes
+    currency: str | None # Their currency; None where not known
+    guess: str # Best guess
+    confidence: float # Chance of the guess
+
+
+@dataclass(frozen=True)
+class CategoryReport:
+    "How a statement's categories came about."
+    answers: tuple[Categorization, ...] # One per transaction
+    questions: tuple[Question, ...] # What to ask the user, the most money first
+
+    @property
+    def sources(self) -> dict[str, int]:
+        "Number of transactions by where the answer came from, or `uncertain`."
+        return dict(Counter("uncertain" if a.uncertain else a.source for a in self.answers).most_common())
+
+    @property
+    def uncertain(self) -> tuple[int, ...]:
+        "Row numbers of the transactions without an answer."
+        return tuple(i for i, a in enumerate(self.answers) if a.uncertain)
+
+
+def _file_meanings(items, model):
+    "What each category text of a file means, with its chance: its name counts as one merchant, each merchant under it as one more."
+    merchants = {}
+    for t in items:
+        if t.file_category: merchants.setdefault(t.file_category, set()).add(normalize_merchant(t.description))
+    found = {}
+    for text, names in merchants.items():
+        names = sorted(names - {""})
+        q = np.concatenate([label_groups([text], model).T, model.chances(names)]).mean(0)
+        score = {name: float(sum(q[g] for g, group in enumerate(model.groups_) if groups()[group].category == name)) for name in KNOWN_LABELS}
+        found[text] = max(score.items(), key=lambda pair: pair[1])
+    return found
+
+
+def _in_the_project(answer, categorizer):
+    "An answer under a label of one's own, in the project's terms."
+    if answer.category is None or answer.category in CATEGORY_NAMES: return answer
+    category = categorizer.category_of(answer.category)
+    return Categorization(None if category in (INCOME, TRANSFER) else category, answer.confidence, f"{answer.category}: {answer.reason}", answer.alternatives, answer.kind, answer.source)
+
+
+def _questions(items, answers):
+    "Uncertain merchants, the most money first."
+    asked = {}
+    for t, a in zip(items, answers):
+        if a.uncertain: asked.setdefault((normalize_merchant(t.description) or t.description, t.currency), []).append((abs(t.amount), a))
+    found = [Question(name, len(those), sum(amount for amount, _ in those), currency, those[0][1].alternatives[0][0] if those[0][1].alternatives else "", those[0][1].confidence) for (name, currency), those in asked.items()]
+    return tuple(sorted(found, key=lambda q: (-q.amount, q.merchant)))
+
+
+def assign_categories(
+    transactions: Iterable[Transaction], # Transactions, or tables with their fields
+    categorizer: Categorizer | None = None, # What knows the user; None for the shipped vocabulary
+) -> tuple[list[Transaction], CategoryReport]: # The transactions with category and kind where they are known, and how they came about
+    "Give each transaction its category; raises `InputError` for what is no transaction."
+    items = [parse(Transaction, t, f"transactions[{i}]") for i, t in enumerate(transactions)]
+    categorizer = categorizer or Categorizer()
+    answers = categorizer.categorize(items)
+    meanings = _file_meanings(items, categorizer.model_)
+    for i, (t, answer) in enumerate(zip(items, answers)):
+        said = meanings.get(t.file_category)
+        if t.category: answer = Categorization(t.category, 1.0, "given", kind=t.kind or "spending", source="given")
+        elif answer.source == "rule" and not answer.uncertain: answer = _in_the_project(answer, categorizer)
+        elif t.kind in (INCOME, TRANSFER): answer = Categorization(None, 1.0, f"marked as {t.kind}", kind=t.kind, source="given")
+        elif t.file_category in categorizer.classes_: answer = _in_the_project(Categorization(t.file_category, 1.0, "the file's category", kind=categorizer.kind_of(t.file_category), source="file"), categorizer)
+        elif said and said[1] >= categorizer.threshold: answer = Categorization(None if said[0] in (INCOME, TRANSFER) else said[0], round(said[1], 4), f"the file's category {show_value(t.file_category)}",
+                                                                               kind=said[0] if said[0] in (INCOME, TRANSFER) else "spending", source="file")
+        else: answer = _in_the_project(answer, categorizer)
+        if t.kind == "spending" and answer.kind in (INCOME, TRANSFER):
+            answer = Categorization(None, answer.confidence, f"uncertain; marked as spending, but looks like {answer.kind}: {answer.reason}", answer.alternatives, None, answer.source)
+        answers[i] = answer
+    done = [t.model_copy(update={"category": a.category, "kind": a.kind or t.kind}) for t, a in zip(items, answers)]
+    return done, CategoryReport(tuple(answers), _questions(items, answers))

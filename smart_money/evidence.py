@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['EPOCH', 'CODE_FIT', 'KNOWN_LABELS', 'ROOTS', 'MOST_INVERTED', 'EVIDENCE', 'USUAL', 'PRECISION', 'LAST', 'MOST_TUNED',
            'Bookings', 'bookings', 'group_chances', 'label_parts', 'label_groups', 'GroupEvidence', 'affinity_prior',
-           'NameEvidence', 'label_likeness', 'Circumstances', 'fit_weights', 'Memory']
+           'NameEvidence', 'label_likeness', 'usual_direction', 'Circumstances', 'fit_weights', 'Memory']
 
 # %% ../nbs/19_evidence.ipynb #fb8190c2
 import datetime as dt
@@ -213,6 +213,15 @@ def label_likeness(
     return likeness
 
 # %% ../nbs/19_evidence.ipynb #533dcaae
+def usual_direction(
+    meanings: Sequence[str], # What each label means: a category, "income" or "transfer"
+    worth: float, # Number of bookings that this is worth
+) -> np.ndarray: # Counts of money in and money out, shape (2, number of labels)
+    "Income comes in, spending goes out but for refunds, transfers do either."
+    into = np.array([{INCOME: 0.97, TRANSFER: 0.5}.get(meaning, 0.04) for meaning in meanings])
+    return worth * np.stack([into, 1 - into])
+
+
 def _smoothed(table):
     "Neighbouring bins share; bin 0, not known, stays out."
     out = table.copy()
@@ -227,6 +236,7 @@ class Circumstances:
         rows: Bookings, # Bookings
         y: np.ndarray, # Label numbers, shape (n,)
         n_labels: int, # Number of labels
+        direction: np.ndarray | None = None, # Counts of money in and money out to start from, shape (2, number of labels)
     ) -> "Circumstances":
         "Count."
         size = np.abs(rows.amount)
@@ -238,6 +248,7 @@ class Circumstances:
             np.add.at(table, (bins, y), 1)
             table[0] = 0
             self.tables_.append(table)
+        if direction is not None: self.tables_[1][1:] += direction
         return self
 
     def _bins(self, rows):
@@ -297,7 +308,7 @@ class Memory:
         rows: Bookings, # The bookings
         y: np.ndarray, # Label numbers, shape (n,)
         weight: np.ndarray, # How much each counts, shape (n,)
-        prior: np.ndarray, # Chances of labels from the evidence without the merchant, shape (n, number of labels)
+        chance: np.ndarray, # Chance of its label by the evidence without the merchant, shape (n,)
     ) -> "Memory":
         "Sort by merchant and time; a booking without a day counts as the latest."
         order = np.lexsort((np.arange(len(y)), np.nan_to_num(rows.day, nan=np.inf), merchant))
@@ -306,7 +317,7 @@ class Memory:
         self.text_ = np.array([self.texts_[rows.exact[i]] for i in order], int)
         sorted_merchant, numbers = merchant[order], np.arange(merchant.max(initial=-1) + 1)
         self.first_, self.end_ = np.searchsorted(sorted_merchant, numbers), np.searchsorted(sorted_merchant, numbers, "right")
-        self._tune(self.first_[sorted_merchant], prior[order, self.y_])
+        self._tune(self.first_[sorted_merchant], chance[order])
         return self
 
     def _pairs(self, first, end, text, amount):
