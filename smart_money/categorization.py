@@ -521,16 +521,16 @@ class CategoryReport:
 
 
 def _file_meanings(items, model):
-    "What each category text of a file means, with its chance: its name counts as one merchant, each merchant under it as one more."
+    "What each category text of a file means, with its chance: what its name says, times what its merchants say on average."
+    into = np.array([[group.category == name for name in KNOWN_LABELS] for group in groups().values()], float)
     merchants = {}
     for t in items:
         if t.file_category: merchants.setdefault(t.file_category, set()).add(normalize_merchant(t.description))
     found = {}
     for text, names in merchants.items():
-        names = sorted(names - {""})
-        q = np.concatenate([label_groups([text], model).T, model.chances(names)]).mean(0)
-        score = {name: float(sum(q[g] for g, group in enumerate(model.groups_) if groups()[group].category == name)) for name in KNOWN_LABELS}
-        found[text] = max(score.items(), key=lambda pair: pair[1])
+        usage = model.chances(sorted(names - {""}) or [""]).mean(0) @ into
+        score = (label_groups([text], model).T[0] @ into) * (usage + 0.05)
+        found[text] = KNOWN_LABELS[score.argmax()], float(score.max() / score.sum())
     return found
 
 
