@@ -69,30 +69,37 @@ def plain(
     "A name as it is compared."
     text = text.replace("ß", "ss").replace("ä", "ae").replace("ö", "oe").replace("ü", "ue").replace("Ä", "Ae").replace("Ö", "Oe").replace("Ü", "Ue").replace("ł", "l").replace("ø", "o")
     text = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode() or text
-    return " ".join(re.findall(r"[a-z0-9]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", text).lower()))
+    return " ".join(re.findall(r"[a-z0-9]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", text).lower())) or " ".join(text.casefold().split())
+
+def _keys(name):
+    "A column's name as it is looked up: German umlauts written out, other accents dropped, without a number behind it."
+    keys = [plain(name), plain(name.translate(_NORDIC))]
+    return list(dict.fromkeys(k for key in keys for k in (key, re.sub(r"(?<=[a-z])\s*\d{1,2}$", "", key))))
+
+_NORDIC = str.maketrans("äöüåÄÖÜÅ", "aouaAOUA")
 
 _NAMES = dict(
     date="""date|transaction date|trans date|txn date|tran date|date of transaction|transaction date time|date time|datetime|timestamp|buchungstag|buchungsdatum|buchung|booking date|date operation|date de l operation|date d operation|date op|
         fecha|fecha operacion|fecha de operacion|data|data operazione|data contabile|data operacji|data transakcji|data transacao|datum|boekdatum|transactiedatum|bokforingsdag|bokforingsdatum|transaktionsdag|transaktionsdatum|dato|bokfort dato|datum transakce|datum zauctovani|
         umsatz getatigt am|umsatz getaetigt am|kaufdatum|belegdatum|started date|created on|created|create time|posting date|post date|posted date|date posted|posted|completed date|date completed|date comptable|date de comptabilisation|date comptabilisation|data ksiegowania|
-        entry date|processed date|date processed|value date|value dt|valuta|valutadatum|valuta datum|wertstellung|wertstellungstag|date valeur|date de valeur|date val|fecha valor|data valuta|rentedatum|effective date|settlement date|finished on|day|time""",
+        entry date|processed date|date processed|value date|value dt|valuta|valutadatum|valuta datum|wertstellung|wertstellungstag|date valeur|date de valeur|date val|fecha valor|data valuta|rentedatum|effective date|settlement date|finished on|day|time|дата|дата операции|日付|取引日|日期|交易日期""",
     amount="""amount|betrag|montant|importe|importo|bedrag|belopp|belop|beloeb|kwota|castka|objem|umsatz|transaction amount|trans amount|txn amount|amount in account currency|net amount|net|netto|nettobetrag|billing amount|amt|value|valor|wartosc|suma|summe|sum|summa|source amount after fees|
-        gross amount|gross|brutto|buchungsbetrag|local amount|total|total amount|transaction value""",
+        gross amount|gross|brutto|buchungsbetrag|local amount|total|total amount|transaction value|montant operation|montant de l operation|сумма|сумма операции|金額|金额|交易金额""",
     debit="""debit|debit amount|debit amt|debits|withdrawal|withdrawals|withdrawal amt|withdrawal amount|withdrawals dr|withdrawal dr|money out|paid out|out|outflow|soll|belastung|belastungen|lastschrift|ausgaben|ausgang|ausgabe|sortie|depense|cargo|cargos|gasto|uscite|dare|addebiti|uitgaven|af|expense|
-        expenses|spent|amount debit|amount out|payments out|dr|dr amount|obciazenia|debit eur|debit euros|out amount""",
+        expenses|spent|amount debit|amount out|payments out|dr|dr amount|obciazenia|debit eur|debit euros|out amount|出金|支出|расход|списание""",
     credit="""credit|credit amount|credit amt|credits|deposit|deposits|deposit amt|deposit amount|deposits cr|deposit cr|money in|paid in|in|inflow|haben|gutschrift|gutschriften|einnahmen|eingang|einnahme|entree|recette|abono|abonos|ingreso|entrate|avere|accrediti|inkomsten|bij|income|received|
-        amount credit|amount in|payments in|cr|cr amount|uznania|credit eur|credit euros|in amount""",
+        amount credit|amount in|payments in|cr|cr amount|uznania|credit eur|credit euros|in amount|入金|收入|приход|зачисление""",
     side="""credit debit|debit credit|cr dr|dr cr|debit credit indicator|credit debit indicator|debit or credit|credit or debit|cdt dbt ind|soll haben|s h|sh|af bij|sens|d c|c d|dc|direction|in out|sign|vorzeichen|income expense|expense income|credit debit code|drcr|crdr|transaction side|debet credit""",
     payee="""payee|merchant|merchant name|payee name|name|counterparty|counterparty name|counter party|beneficiary|beneficiary name|partner name|partner|empfaenger|zahlungsempfaenger|zahlungsbeteiligter|name zahlungsbeteiligter|beguenstigter zahlungspflichtiger|beguenstigter auftraggeber|
         auftraggeber empfaenger|auftraggeber beguenstigter|auftraggeber|zahlungspflichtiger|zahlungspflichtige r|zahlungsempfaenger in|beguenstigter|tegenpartij|naam tegenpartij|naam omschrijving|naam|beneficiario|destinataire|tiers|odbiorca|nadawca odbiorca|kontrahent|mottagare|avsandare|
         to from|source name|destination name|opposing account name|target name|from to|item|vendor|shop|store|recipient|protiucet""",
     text="""description|transaction description|transaction details|transaction remarks|transaction particulars|details|narration|narrative|particulars|libelle|libelle operation|libelle complet|libelle simplifie|libelle de l operation|purpose|verwendungszweck|vwz|buchungsdetails|beschreibung|remittance information|
         concepto|descripcion|descrizione|descrizione operazione|causale|omschrijving|mededelingen|opis|opis operacji|opis transakcji|tytul|popis|zprava|text|buchungstext|informations|information|memo|notes|note|notiz|remarks|comment|comments|commentaire|observations|extended details|appears on your statement as|original description|
-        statement description|payment reference|reference|message|transaction|description 1|description 2|payment details|meddelande|rubrik|subject|title|what|note to self|additional information|transaction info""",
+        statement description|payment reference|reference|message|transaction|description 1|description 2|payment details|meddelande|rubrik|subject|title|what|note to self|additional information|transaction info|booking text|notification text|label|lancamento|historico|описание|назначение платежа|摘要|说明""",
     type="""type|transaction type|trans type|txn type|transactiontype|umsatzart|umsatztyp|art|vorgang|vorgang verwendungszweck|transaction code|code|mutatiesoort|type operation|typ|typ transakce|rodzaj operacji|payment type|kind""",
     currency="""currency|currency code|waehrung|devise|moneda|valuta|munt|waluta|ccy|curr|divisa|mena|valuutta|kontowaehrung|account currency|local currency|source currency|currency iso|currency symbol|commodity""",
-    balance="""balance|running balance|running bal|saldo|solde|closing balance|available balance|balance amount|saldo nach buchung|kontostand|ledger balance|account balance|saldo na mutatie|resulting balance|saldo contabile|saldo disponible|saldo po operacji|balance after|balance after transaction|zustatek|resultant balance""",
-    account="""account|account name|own account|auftragskonto|iban auftragskonto|bezeichnung auftragskonto|account number|account no|account id|source account|konto|kontoname|compte|cuenta|conto|rekening|rekeningnummer|iban bban|iban|account iban|acct|wallet|card no|card number|card|carte|compte num|kontonummer|accountnum|numer rachunku|eigenes konto""",
+    balance="""balance|running balance|running bal|saldo|solde|closing balance|available balance|balance amount|saldo nach buchung|kontostand|ledger balance|account balance|saldo na mutatie|resulting balance|saldo contabile|saldo disponible|saldo po operacji|balance after|balance after transaction|zustatek|resultant balance|остаток|残高|余额""",
+    account="""account|own account|auftragskonto|iban auftragskonto|posted account|bank account|bezeichnung auftragskonto|account number|account no|account id|source account|konto|kontoname|compte|cuenta|conto|rekening|rekeningnummer|iban bban|iban|account iban|acct|wallet|card no|card number|card|carte|compte num|kontonummer|accountnum|numer rachunku|eigenes konto|account name|account type""",
     category="""category|kategorie|categorie|categoria|category group category|spending category|hauptkategorie|kategoria|kategori|category name|expense category|transaction category|folder""",
     group="""category group|master category|parent category|categorie parent|category parent|main category|group|oberkategorie""", subcategory="sub category|subcategory|unterkategorie|sous categorie|child category",
     mcc="mcc|merchant category code|mcc code|merchant category|sic|sic code",
@@ -106,11 +113,15 @@ def column_role(
     name: str, # Name above a column
 ) -> tuple[str, float, str | None] | None: # Role, rank (smaller is better), and a currency that the name carries; None if unknown
     "What a column's name says that it holds."
-    key, currency = plain(name), None
-    for word in re.findall(r"[A-Za-z]{3}|[€£$₹¥]", name):
-        if word in ("€", "£", "$", "₹", "¥") or word.isupper() and currency_of(word) and len(key) > 3: currency = currency_of(word)
-    if key in _RANK: return *_RANK[key], currency
-    if not key or _OTHER.search(key) and key != "original description": return None
+    keys, currency = _keys(name), None
+    key = keys[0]
+    if re.fullmatch(r"(?:[A-Z]{3}|[A-Z]{0,3}\$|[€£₹])\$?", name.strip()) and (currency := currency_of(name.strip().rstrip("$") or "$") or currency_of(name)): return "amount", 60.0, currency
+    for word in re.findall(r"[A-Za-z]{0,3}\$|\b[A-Z]{3}\b|[€£₹¥]", name):
+        if currency_of(word) and len(key) > 3: currency = currency_of(word)
+    for key in keys:
+        if key in _RANK: return *_RANK[key], currency
+    key = keys[0]
+    if not key or re.search(r" (no|nr|number|num|id|ref|code|type|sign|count)$", key) or _OTHER.search(key) and key != "original description": return None
     if currency or re.search(r"\b(rs|inr|eur|usd|gbp|chf|euro?s?)$", key):
         short = re.sub(r"\s*\b(in |inr|eur|usd|gbp|chf|cad|aud|nzd|sek|nok|dkk|pln|czk|rs|euro?s?|" + (currency or "zzz").lower() + r")\b\s*", " ", key).strip()
         if short in _RANK: return *_RANK[short], currency
@@ -194,7 +205,7 @@ class Layout:
     first: int # Line number of the first row of data
     names: tuple[str, ...] # Names of the columns; numbers if there are none
     roles: Mapping[str, tuple[int, ...]] # Role → columns, best first, from 0
-    currency: str | None = None # Said by a column's name
+    units: Mapping[int, str] = field(default_factory=dict) # Column → currency that its name says
 
 _HEAD = 120
 
@@ -220,18 +231,27 @@ def _share(rows, col, test):
 
 def _assign(names, rows):
     "Roles from names, each checked on the cells below."
-    found, currency = {}, None
+    found, units = {}, {}
     for i, name in enumerate(names):
         if (role := column_role(name)) is None: continue
         kind, rank, unit = role
         share_date, n = _share(rows, i, _is_date)
         if kind == "date" and n and share_date < 0.5: kind, rank = ("currency", 5) if _share(rows, i, lambda t: currency_of(t) is not None)[0] > 0.5 else (None, 0)
         elif kind == "currency" and n and _share(rows, i, lambda t: currency_of(t) is not None)[0] < 0.5: kind = "date" if share_date > 0.5 else None
+        elif kind in ("text", "payee") and n and _share(rows, i, lambda t: plain(t) in SIDE_WORDS)[0] > 0.9: kind = "side"
+        elif kind in ("amount", "debit", "credit", "balance") and not n: rank += 1000
         elif kind in ("amount", "debit", "credit", "balance", "split", "fee") and n and _share(rows, i, _is_amount)[0] < 0.5: kind = "side" if kind in ("debit", "credit", "amount") and _share(rows, i, lambda t: plain(t) in SIDE_WORDS)[0] > 0.9 else None
         if kind: found.setdefault(kind, []).append((rank, i))
-        if kind in ("amount", "debit", "credit", "balance") and unit: currency = currency or unit
+        if kind in ("amount", "debit", "credit", "balance") and unit: units[i] = unit
+    if "amount" in found and min(found["amount"])[0] >= 1000 and min(min(found.get(r, [(9999, 0)]))[0] for r in ("debit", "credit")) < 1000: del found["amount"]
     roles = {role: tuple(i for _, i in sorted(cols)) for role, cols in found.items()}
-    return roles, currency
+    if not roles.keys() & {"payee", "text", "type"}: roles["text"] = _wordy(rows, [i for i in range(len(names)) if not any(i in c for c in roles.values())])
+    return {r: c for r, c in roles.items() if c}, units
+
+def _wordy(rows, columns):
+    "Columns of free text, the longest first."
+    share = {i: _share(rows, i, lambda t: bool(re.search(r"[^\W\d_]{3}", t)) and currency_of(t) is None) for i in columns}
+    return tuple(sorted((i for i in columns if share[i][1] and share[i][0] > 0.5), key=lambda i: -sum(len(r[i]) for r in rows if i < len(r)))[:2])
 
 # %% ../nbs/15_bank_csv.ipynb #914048f2
 _OUT = """debit|dr|d|dbit|withdrawal|out|money out|expense|expenses|soll|s|af|purchase|sale|spent|ausgabe|outgoing|paid|depense|cargo|uscita|sortie|debito|payment out|sent|fee|db|charge|belastung|lastschrift|debet|ausgang|expenditure"""
@@ -245,6 +265,14 @@ def side_of(
     "Which way a word says that money went."
     return _SIGNS.get(text.strip()) or SIDE_WORDS.get(plain(text), 0)
 
+def _moves(rows, before, after, change):
+    "Whether one column is the difference of two others."
+    for r in rows[:20]:
+        try: a, b, c = (parse_amount(r[k].strip())[0] for k in (before, after, change))
+        except (ValueError, IndexError): return False
+        if b - a != c: return False
+    return len(rows) > 1
+
 def _guess_roles(rows):
     "Roles of the columns of a file without names."
     width = Counter(len(r) for r in rows if len(r) > 1).most_common(1)
@@ -252,14 +280,17 @@ def _guess_roles(rows):
     shares = [(_share(rows, i, _is_date), _share(rows, i, _is_amount), _share(rows, i, lambda t: bool(re.search(r"[.,]\d\d?\D*$", t)))) for i in range(width)]
     dates = [i for i, (d, _, _) in enumerate(shares) if d[0] >= 0.8 and d[1] >= 0.8 * n_rows]
     money = [i for i, (d, a, c) in enumerate(shares) if a[0] >= 0.8 and i not in dates and d[0] < 0.5 and (c[0] > 0.3 or a[1] and _share(rows, i, lambda t: t.strip().startswith(("-", "+", "(")))[0] > 0.2)]
-    texts = sorted((i for i, (d, a, _) in enumerate(shares) if i not in dates + money and _share(rows, i, lambda t: bool(re.search(r"[^\W\d_]{3}", t)))[0] > 0.5), key=lambda i: -sum(len(r[i]) for r in rows if i < len(r)))
+    texts = _wordy(rows, [i for i in range(width) if i not in dates + money])
     if not dates or not money: return {}
-    roles = {"date": tuple(dates), "text": tuple(sorted(texts[:2])) if texts else ()}
+    roles = {"date": tuple(dates), "text": tuple(sorted(texts))}
     fills = [(i, {k for k, r in enumerate(rows) if i < len(r) and r[i].strip()}) for i in money]
     pair = next(((i, j) for (i, a), (j, b) in zip(fills, fills[1:]) if a and b and not a & b and len(a | b) > 0.8 * n_rows), None)
+    signed_first = sorted(money, key=lambda i: _share(rows, i, lambda t: "-" in t)[0] == 0)
+    move = next((c for c in signed_first for a in money for b in money if len({a, b, c}) == 3 and _moves(rows, a, b, c)), None) # a balance before, one after, and what lies between
+    best = move if move is not None else next((i for i in money if _share(rows, i, lambda t: "-" in t)[0] > 0), money[0])
     if pair: roles |= {"debit": (pair[0],), "credit": (pair[1],)}
-    else: roles["amount"] = (money[0],)
-    rest = [i for i in money if i > max(pair or (money[0],))]
+    else: roles["amount"] = (best,)
+    rest = [i for i in money if i > max(pair or (best,))]
     return roles | ({"balance": (rest[0],)} if rest else {}) | {"currency": (i,) for i in range(width) if shares[i][0][0] < .5 and _share(rows, i, lambda t: len(t) == 3 and currency_of(t) is not None)[0] > 0.9}
 
 def _candidates(lines):
@@ -276,15 +307,17 @@ def _candidates(lines):
             if "date" not in kinds and not {"currency"} & kinds or not kinds & {"amount", "debit", "credit", "balance"}: continue
             if sum(map(_is_amount, cells)) > 1 or any(map(_is_date, cells)): continue
             body = [r for _, _, r in rows[k + 1:] if len(r) > 1]
-            roles, currency = _assign(cells, body)
+            roles, units = _assign(cells, body)
             if "date" not in roles or not {"amount", "debit", "credit"} & set(roles): continue
             good = sum(1 for r in body if any(c < len(r) and _is_date(r[c].strip()) for c in roles["date"][:2]))
-            yield (bool(good) or not body, len(roles) + 2 * good / max(len(body), 1), -k), Layout(delimiter, line, last + 1, tuple(c.strip() for c in cells), roles, currency)
+            yield (bool(good) or not body, len(roles) + 2 * good / max(len(body), 1), -k), Layout(delimiter, line, last + 1, tuple(c.strip() for c in cells), roles, units)
         body = [r for _, _, r in rows if any(c.strip() for c in r)]
-        roles = _guess_roles(body)
-        if roles:
+        for skip in (0, 1): # without the first line, which may speak of the account
+            if not (roles := _guess_roles(body[skip:])): continue
             width = Counter(map(len, body)).most_common(1)[0][0]
-            yield (False, len(roles) + sum(len(r) == width for r in body) / len(body), 0), Layout(delimiter, 0, start + 1, tuple(map(str, range(1, width + 1))), roles)
+            begin = next(line for line, _, r in rows if any(c.strip() for c in r) and r is body[skip])
+            yield (False, len(roles) + sum(len(r) == width for r in body) / len(body), -skip), Layout(delimiter, 0, begin, tuple(map(str, range(1, width + 1))), roles)
+            break
 
 def find_layout(
     lines: list[str], # Lines of the file
@@ -304,6 +337,7 @@ def signed(
     roles: Mapping[str, tuple[int, ...]], # Role → columns
     mark: str | None, # Decimal mark
     debit_sign: int = 1, # -1 if the column of money out holds negative numbers
+    credit_sign: int = 1, # -1 if the column of money in does
 ) -> tuple[Decimal, str | None]: # Amount with its sign (before any word), and its unit
     """The amount of a row.
 
@@ -313,7 +347,7 @@ def signed(
     if not out and not into: raise ValueError("there is no amount")
     a, unit = parse_amount(out, mark) if out else (Decimal(0), None)
     b, unit2 = parse_amount(into, mark) if into else (Decimal(0), None)
-    return (b if b or not a else Decimal(0)) - (a * debit_sign), unit or unit2
+    return b * credit_sign - a * debit_sign, unit or unit2
 
 def _balance_sign(sample, roles, mark):
     "1 if the running balance agrees with the amounts, -1 if it does with their opposites, 0 if it tells nothing."
@@ -331,12 +365,19 @@ def _balance_sign(sample, roles, mark):
 
 _CARD_PAID = re.compile(r"\b(payment[ -]*(?:thank|received|-? ?web)|thank ?you|autopay|auto ?payment|online payment|directpay|payment received|paiement recu|zahlung erhalten|lastschrift kreditkarte|payment to card)", re.I)
 
+def _meant(row, roles):
+    "Which way the category or type of a row says that money went: -1 out, 1 in, 0 unknown."
+    for c in (*roles.get("subcategory", ()), *roles.get("category", ())[:1], *roles.get("type", ())):
+        if c < len(row) and (kind := category_of(row[c])[1]) in ("spending", "income"): return 1 if kind == "income" else -1
+    return 0
+
 @dataclass(frozen=True)
 class Signs:
     "How a file says which way money went."
     side: int | None = None # Column of words
     factor: int = 1 # -1: positive amounts are money out
     debit_sign: int = 1 # -1: the column of money out holds negative numbers
+    credit_sign: int = 1 # -1: the column of money in does
     note: str = "" # What was assumed, empty if nothing
 
 def find_signs(
@@ -351,14 +392,14 @@ def find_signs(
         try: amounts.append((signed(row, roles, mark)[0], row))
         except ValueError: continue
     if "amount" not in roles:
-        outs = [parse_amount(t, mark)[0] for r in sample if (t := _cell(r, roles.get("debit", ()))) and _is_amount(t)]
-        return Signs(debit_sign=-1 if sum(a < 0 for a in outs) > sum(a > 0 for a in outs) else 1)
+        sides = [[parse_amount(t, mark)[0] for r in sample if (t := _cell(r, roles.get(role, ()))) and _is_amount(t)] for role in ("debit", "credit")]
+        return Signs(None, 1, *(-1 if sum(a < 0 for a in side) > sum(a > 0 for a in side) else 1 for side in sides))
     negative, positive = sum(a < 0 for a, _ in amounts), sum(a > 0 for a, _ in amounts)
     for role in ("side", "type", "category", "group"):
         for c in roles.get(role, ()):
             sides = [side_of(r[c]) if c < len(r) else 0 for _, r in amounts]
             known = sum(map(bool, sides))
-            if not known or known < (0.9 if role != "side" else 0.5) * len(amounts): continue
+            if known < max(1, (0.9 if role != "side" and not negative else 0.5) * len(amounts)): continue
             if not negative: return Signs(side=c) if negate is None else Signs(factor=-1 if negate else 1)
             agree = sum(s * (1 if a > 0 else -1) for s, (a, _) in zip(sides, amounts) if a)
             if negate is None and role in ("side", "type") and agree <= -0.8 * known: return Signs(factor=-1, note=f"purchases are positive in this file: the signs of {layout.names[roles['amount'][0]]!r} are turned round")
@@ -367,6 +408,8 @@ def find_signs(
     if by_balance: return Signs(factor=by_balance, note="" if by_balance > 0 else "the running balance falls where amounts are positive: their signs are turned round")
     texts = roles.get("payee", ()) + roles.get("text", ()) + roles.get("description", ()) + roles.get("type", ())
     paid = [a for a, r in amounts if any(c < len(r) and _CARD_PAID.search(r[c]) for c in texts)]
+    meant = [(1 if a > 0 else -1) * m for a, r in amounts if a and (m := _meant(r, roles))]
+    if len(meant) >= max(2, len(amounts) / 2) and sum(meant) <= -0.8 * len(meant): return Signs(factor=-1, note="spending is positive in this file, by its categories: the signs are turned round")
     if paid and all(a < 0 for a in paid) and positive > 2 * negative: return Signs(factor=-1, note="payments of the card are negative in this file: the signs are turned round")
     if positive and not negative and len(amounts) > 1: return Signs(note="no amount is negative and nothing else says which way the money went: all are read as money in (use negate if they were spent)")
     return Signs()
@@ -382,6 +425,7 @@ def _describe(row, columns):
     texts = []
     for c in columns:
         text = " ".join(row[c].split()) if c < len(row) else ""
+        if text[:1] == "'": text = text.strip("'") # a spreadsheet's mark for text
         if text and not any(text in t for t in texts): texts = [t for t in texts if t not in text] + [text]
     return " ".join(texts)
 
@@ -411,7 +455,7 @@ def mapped_layout(
     line, last, cells = max(rows, key=lambda r: len(wanted & {plain(c) for c in r[2]})) if wanted else (0, rows[0][0] - 1, [str(i + 1) for i in range(max(len(r[2]) for r in rows))])
     names = tuple(c.strip() for c in cells)
     roles = _columns_of(mapping, names, where)
-    return Layout(delimiter, line, last + 1, names, roles, currency_of(mapping.currency) if mapping.currency else None)
+    return Layout(delimiter, line, last + 1, names, roles, {})
 
 # %% ../nbs/15_bank_csv.ipynb #7a076b81
 def _survey(reading, layout, day_first, mapping):
@@ -444,6 +488,13 @@ def _first_date(reading, layout):
     for _, _, row in csv_rows(reading.lines, layout.delimiter, layout.first - 1):
         if row and (text := _cell(row, layout.roles["date"])): return text
     return ""
+
+_WEAK = {"iban", "kontonummer", "account number", "account no", "konto", "numer konta", "account iban", "card", "card number", "rekening", "conto", "kontonummer iban"}
+
+def _is_other_side(name, values, rows, has_payee, own):
+    "Whether a column of accounts holds the other side's rather than one's own."
+    if rows > 8 and len(values) > 1 + rows / 4: return True
+    return plain(name) in _WEAK and has_payee and (own is not None or len(values) > 1)
 
 def _preamble_currency(lines):
     "A currency that the lines above the table name."
@@ -483,8 +534,8 @@ def read_csv(
     order, mark, sample, names, n = _survey(reading, layout, day_first, mapping)
     if n and (order is None): raise InputError(Problem(f"{where}, line {layout.first}", f"{show_value(_first_date(reading, layout))} in the column {layout.names[roles['date'][0]]}", "dates", "Say which columns are which with a mapping."))
     head = reading.lines[:max(layout.header - 1, 0)]
-    if "account" in roles and n > 8 and len(names) > 1 + n / 4 and not mapping: roles.pop("account") # the other side's account, not one's own
-    fixed = layout.currency or _preamble_currency(head)
+    if "account" in roles and not mapping and _is_other_side(layout.names[roles["account"][0]], names, n, "payee" in roles, _preamble_account(head)): roles.pop("account")
+    fixed = next(iter(layout.units.values()), None) or _preamble_currency(head)
     default = fixed or (mapping.currency if mapping else None) or currency
     found = {parse_amount(c, mark)[1] for r in sample for k in ("amount", "debit", "credit") if (c := _cell(r, roles.get(k, ()))) and _is_amount(c)} - {None}
     units = {currency_of(c) for r in sample if (c := _cell(r, roles.get("currency", ())))} - {None}
@@ -506,7 +557,9 @@ def read_csv(
 def _read_rows(reading, layout, roles, order, mark, signs, default, own):
     "Second pass: every row becomes a booking, structure, or is listed."
     get = lambda role: roles.get(role, ())
-    width, texts = len(layout.names), (get("payee") + get("text"))[:4]
+    width, texts = len(layout.names), get("payee")[:2] + (tuple(c for c in get("text") if plain(layout.names[c]) not in ("reference", "message", "extended details")) or get("text"))[:3]
+    sides = [next((c for c in get("payee") if plain(layout.names[c]) == name), None) for name in ("source name", "destination name")] # Firefly III
+    if None not in sides: texts = tuple(c for c in texts if c not in sides)
     date_cols, status, types, transfers = get("date"), get("status"), get("type"), get("transfers")
     labels, groups = get("category")[:1] if not get("subcategory") else get("subcategory"), get("group")
     mccs, days, shared, kinds = get("mcc"), {}, {}, {}
@@ -523,7 +576,7 @@ def _read_rows(reading, layout, roles, order, mark, signs, default, own):
         date = days.get(text)
         try:
             if date is None: days[text] = date = parse_date(text, order)
-            amount, unit = signed(row, roles, mark, signs.debit_sign)
+            amount, unit = signed(row, roles, mark, signs.debit_sign, signs.credit_sign)
         except ValueError as error:
             _other_row(reading, first, last, row, text, str(error), roles, mark)
             continue
@@ -534,16 +587,21 @@ def _read_rows(reading, layout, roles, order, mark, signs, default, own):
         if signs.factor < 0: amount = -amount
         if not amount and "split" in roles and (total := _cell(row, roles["split"])) and _is_amount(total) and parse_amount(total, mark)[0]: reading.mark(STRUCTURE, first, last); continue # the parts stand below
         description = _describe(row, texts)
+        own_here = _account(row, get("account"), own, shared)
+        if None not in sides and max(sides) < len(row):
+            into = plain(_cell(row, types)) in ("deposit", "opening balance") or amount > 0 and plain(_cell(row, types)) != "transfer"
+            own_here, other = row[sides[into]].strip() or own, row[sides[not into]].strip()
+            description = " ".join(filter(None, (other, description)))
         label = _describe(row, groups + labels) if groups else _cell(row, labels)
         if groups and labels and (g := _cell(row, groups)) and (c := _cell(row, labels)): label = c if c.startswith(g) else f"{g}: {c}"
         key = (label, _cell(row, types) if types else "", description if description[:8].lower() in _CUES or _OPENING.match(description) else "", bool(transfers and _cell(row, transfers)))
         kind = kinds.get(key)
         if kind is None and key not in kinds: kind = kinds[key] = _kind(*key)
-        money = currency_of(_cell(row, get("currency"))) if "currency" in roles else None
+        money = currency_of(_cell(row, get("currency"))) if "currency" in roles else layout.units.get(next((c for c in get("amount") if c < len(row) and row[c].strip()), -1)) if len(layout.units) > 1 else None
         reading.records += 1
         reading.mark(READ, first, last)
         description = description or label or (_cell(row, types) if types else "")
-        reading.bookings.append(Booking(date, amount, (unit and currency_of(unit)) if unit and not money else money or default, shared.setdefault(description, description), _account(row, get("account"), own, shared), shared.setdefault(label, label) or None,
+        reading.bookings.append(Booking(date, amount, (unit and currency_of(unit)) if unit and not money else money or default, shared.setdefault(description, description), own_here, shared.setdefault(label, label) or None,
                                         kind, _mcc(_cell(row, mccs)) if mccs else None, _cell(row, get("id"))[:60] or None if "id" in roles else None, line=first))
 
 _CUES = {"transfer", "starting", "opening ", "initial ", "balance "}
@@ -551,7 +609,7 @@ _CUES = {"transfer", "starting", "opening ", "initial ", "balance "}
 def _kind(label, word, description, transfer):
     "Spending, income or transfer, where the file's own words say so."
     if transfer or _OPENING.match(description) or _OPENING.match(label) or description.lower().startswith(("transfer :", "transfer:")): return "transfer"
-    if plain(word) in ("transfer", "transfers", "opening balance", "reconciliation", "internal transfer", "uebertrag", "umbuchung", "exchange", "account transfer", "acct xfer", "liability credit"): return "transfer"
+    if plain(word) in ("transfer", "transfers", "opening balance", "reconciliation", "internal transfer", "umbuchung", "exchange", "account transfer", "acct xfer"): return "transfer"
     return category_of(label)[1]
 
 def _fits(row, k, roles):
@@ -565,7 +623,7 @@ def _mcc(text):
     return text.zfill(4) if text.isascii() and text.isdigit() and len(text) in (3, 4) else None
 
 def _account(row, cols, own, shared):
-    text = _cell(row, cols) if cols else ""
+    text = _cell(row, cols).strip("'=\"") if cols else ""
     return shared.setdefault(text, text) or own
 
 def _other_row(reading, first, last, row, date, reason, roles, mark):

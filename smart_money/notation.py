@@ -353,7 +353,7 @@ _MULTI = {"gas & fuel": "transportation", "gas and fuel": "transportation", "car
           "bills & utilities": "utilities", "food & dining": "food_dining", "eating out": "food_dining", "fast food": "food_dining", "public transportation": "transportation", "health & fitness": "healthcare", "personal care": "personal_care", "gifts & donations": "giving",
           "home improvement": "housing", "home services": "housing", "home phone": "utilities", "mobile phone": "utilities", "kids activities": "entertainment", "student loan": "education", "air travel": "entertainment", "fees & charges": "others", "pet food": "entertainment",
           "mortgage & rent": "housing", "service & parts": "transportation", "late fee": "others", "bank fee": "others", "books & supplies": "education", "home supplies": "shopping", "home insurance premium": "insurance", "dining out": "food_dining"}
-_INCOME = set("income salary paycheck wages bonus dividend dividends payroll inflow revenue gehalt lohn salaire reimbursement".split())
+_INCOME = set("income salary salaries paycheck paychecks wages bonus dividend dividends payroll inflow revenue gehalt lohn salaire reimbursement".split())
 _TRANSFER = set("transfer transfers umbuchung virement credit-card-payment savings saving investment investments investing".split())
 _UNSET = {"", "uncategorized", "uncategorised", "none", "category", "no category", "n/a", "unknown"}
 

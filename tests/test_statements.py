@@ -15,6 +15,7 @@ pytest.importorskip("hypothesis", reason="fuzzing needs hypothesis")
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from bank_layouts import LAYOUTS
 from conftest import ROOT, shared
 from smart_money.schema import InputError, Transaction, parse
 from smart_money.statements import read_statement, read_statements, read_transactions, recognise, write_transactions
@@ -25,7 +26,7 @@ EXAMPLE = ROOT/"data"/"examples"/"bank_export.csv"
 
 days = st.dates(dt.date(1999, 1, 1), dt.date(2039, 12, 31))
 cents = st.integers(-10**9, 10**9).filter(bool)
-words = st.text(st.sampled_from("abcdefghijklmnopqrstuvwxyzÄÖÜßéèñ ABC&'#./-"), min_size=1, max_size=40).map(str.strip).filter(lambda t: sum(c.isalpha() for c in t) > 2)
+words = st.text(st.sampled_from("abcdefghijklmnopqrstuvwxyzÄÖÜßéèñ ABC&'#./-"), min_size=1, max_size=40).map(lambda t: t.strip(" '")).filter(lambda t: sum(c.isalpha() for c in t) > 2)
 bookings = st.lists(st.tuples(days, cents, words), min_size=3, max_size=30)
 
 
@@ -92,6 +93,14 @@ def test_any_csv_is_read_back(tmp_path_factory, rows, seed):
     s = check(read_statement(path, currency="EUR", day_first="%m/%d" not in order, negate=negate))
     same(s, rows)
     assert not s.skipped
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_the_layouts_of_many_banks(tmp_path, name):
+    text, n, total = LAYOUTS[name]
+    s = read(tmp_path/"bank.csv", text)
+    assert (len(s.transactions), sum(t.amount for t in s.transactions)) == (n, Decimal(total)), s
+    assert all(t.description for t in s.transactions)
 
 
 # The other formats, written from the same bookings
