@@ -18,13 +18,13 @@ from .fairness import fairness_audit, group_scores, standard_groups
 from .metrics import Estimate
 from .plotting import category_label, plot_reliability
 from .report import Bullets, Figure, Finding, Report, Section, Table, Text
-from .schema import TOTAL
+from .schema import TOTAL, InputError, Problem
 from .scorecard import specification_metrics
 
 # %% auto #0
-__all__ = ['SHOWN', 'Audit', 'audit', 'accuracy_findings', 'trust_findings', 'group_findings', 'findings', 'score_table',
-           'category_table', 'card_table', 'interval_table', 'confidence_table', 'group_tables', 'gap_table',
-           'data_table', 'environment_table', 'audit_report']
+__all__ = ['SHOWN', 'UNITLESS', 'Audit', 'audit', 'accuracy_findings', 'trust_findings', 'group_findings', 'findings',
+           'score_table', 'category_table', 'card_table', 'interval_table', 'confidence_table', 'group_tables',
+           'gap_table', 'data_table', 'environment_table', 'audit_report', 'overall_metrics', 'read_ratings']
 
 # %% ../nbs/64_audit.ipynb #c0a75639
 SHOWN = ("r2", "mae", "rmse", "wmape", "within_10", "within_20", "coverage_80", "interval_score_80", "crps") # Scores of the report's first table
@@ -364,3 +364,31 @@ def audit_report(
     parts = [s for a in audits for s in ([Section(f"{a.name}, in {a.currency}", [], 2)] if several else []) + _chapters(a, f"{a.name.lower()}-" if several else "", 3 if several else 2)]
     return Report(title, f"{n:,} forecasts for {homes:,} households, {' and '.join(a.name for a in audits)}; {when}",
                   [Section("Summary", [legend, *summary]), *parts, Section("How it was measured", [Bullets(_METHOD)]), Section("Environment", [environment_table(about or {})])])
+
+# %% ../nbs/64_audit.ipynb #ef28b14b
+UNITLESS = ("accuracy", "budget_adherence_rate", "share_not_exceeding", "savings_achievement_rate", "savings_achievement_ratio") # Figures that markets share
+
+def overall_metrics(
+    audits: Sequence[Audit], # One per market
+) -> dict: # The specification's metrics; of several markets those without a unit, and `markets` {name: metrics}
+    """One set of figures for all markets."""
+    if len(audits) == 1: return {**audits[0].card, "currency": audits[0].currency}
+    n, cards = np.array([a.card["n"] for a in audits], float), [a.card for a in audits]
+    mean = lambda name: None if any(c[name] is None or np.isnan(c[name]) for c in cards) else float(np.average([c[name] for c in cards], weights=n))
+    rated = {k: cards[0][k] for k in ("user_satisfaction_score", "n_ratings")}
+    return {"n": int(n.sum()), **{name: mean(name) for name in UNITLESS}, **rated, "markets": {a.name: {**a.card, "currency": a.currency} for a in audits}}
+
+
+def read_ratings(
+    path, # CSV file with a column `rating`: one stored rating a row, empty where none was given
+) -> np.ndarray: # Ratings, shape (n,)
+    """Stored ratings from a file.
+
+    Raises `InputError` if it cannot be read, has no such column, or a rating is not a number from 1 to 5."""
+    from smart_money.collection import read_table
+    table = read_table(path)
+    if "rating" not in table: raise InputError(Problem(f"{path}", f"the columns {', '.join(map(str, table.columns[:6]))}", "a column rating"))
+    values = pd.to_numeric(table["rating"], errors="coerce").to_numpy(float)
+    wrong = np.flatnonzero(table["rating"].notna().to_numpy() & ~((values >= 1) & (values <= 5)))
+    if len(wrong): raise InputError(Problem(f"{path}: line {table.index[wrong[0]]}, rating", repr(table["rating"].iloc[wrong[0]]), "a number from 1 to 5, or nothing"))
+    return values[~np.isnan(values)]

@@ -5,7 +5,6 @@
 # %% ../nbs/60_evaluation.ipynb #cca9cfd5
 from __future__ import annotations
 import datetime as dt
-import hashlib
 import json
 import os
 import warnings
@@ -29,9 +28,8 @@ from .splits import train_test_split_by_period
 # %% auto #0
 __all__ = ['METHODS', 'DEFAULT_GOAL', 'Evaluation', 'plain', 'Backtest', 'default_model', 'check_examples', 'run_backtest',
            'backtest', 'backtest_table', 'evaluate_panel', 'PlanOutcomes', 'plan_outcomes', 'records_folder',
-           'model_fingerprint', 'ModelEvaluator', 'METRICS', 'Forecast', 'score_forecast', 'naive_forecasts',
-           'choose_total', 'standard_groups', 'quantile_groups', 'group_table', 'fairness_audit',
-           'confidence_reliability']
+           'ModelEvaluator', 'METRICS', 'Forecast', 'score_forecast', 'naive_forecasts', 'choose_total',
+           'standard_groups', 'quantile_groups', 'group_table', 'fairness_audit', 'confidence_reliability']
 
 # %% ../nbs/60_evaluation.ipynb #f28f9eb7
 _all_ = ["METRICS", "Forecast", "score_forecast", "naive_forecasts", "choose_total", "standard_groups", "quantile_groups", "group_table", "fairness_audit", "confidence_reliability"] # also found here
@@ -131,10 +129,11 @@ class Backtest(Evaluation):
 def default_model(
     engineer: FeatureEngineer, # Whose features it will see
     targets: Sequence[str], # What it forecasts
+    size: str = "thorough", # "quick" or "thorough"
 ) -> object: # `BudgetEnsembleModel`, not fitted
-    """The thorough ensemble of `training` for these features, calibrated by income fifth and length of history."""
+    """The ensemble of `training` for these features, calibrated by income fifth and length of history."""
     from smart_money.training import ModelTrainer
-    return ModelTrainer(dict(size="thorough")).build(engineer, targets)
+    return ModelTrainer(dict(size=size)).build(engineer, targets)
 
 # %% ../nbs/60_evaluation.ipynb #0a5e1602
 def _fit_copy(model, engineer, train, say):
@@ -183,6 +182,7 @@ def run_backtest(
     test_from: str, # First test period: "2015Q1", "2015-01" or a date
     model: object = None, # Forecaster, not fitted; the default ensemble if not given
     *,
+    size: str = "thorough", # Of the default ensemble: "quick" or "thorough"
     n_periods: int = 13, # Periods of history that features may use
     total_points: Mapping[str, str] | None = None, # Question → candidate for the total; chosen on training rows that the model did not learn from if not given
     progress: Callable[[str], None] | None = None, # Called with what happens next
@@ -202,7 +202,7 @@ def run_backtest(
     everyone = windows_from_panel(panel, n_periods=n_periods, min_history=0)
     taught = everyone.take(everyone.periods < test.periods.min()) # newcomers teach what a profile spends
     engineer = FeatureEngineer.for_histories(examples.histories)
-    model = default_model(engineer, examples.targets) if model is None else model
+    model = default_model(engineer, examples.targets, size) if model is None else model
     fitted = _fit_copy(model, engineer, taught, say)
     total_points = total_points or _own_points(fitted, taught, np.isin(taught.rows, train.rows))
     if total_points is None:
@@ -218,11 +218,12 @@ def backtest(
     test_from: str, # First test period: "2015Q1", "2015-01" or a date
     model: object = None, # Forecaster, not fitted; the default ensemble if not given
     *,
+    size: str = "thorough", # Of the default ensemble: "quick" or "thorough"
     n_periods: int = 13, # Periods of history that features may use
     progress: Callable[[str], None] | None = None, # Called with what happens next
 ) -> dict: # `test_from`, `n_train`, `n_test`, and per category and method the ten metrics
     """The backtest's table as plain numbers, ready for JSON."""
-    return run_backtest(panel, test_from, model, n_periods=n_periods, progress=progress).as_dict()
+    return run_backtest(panel, test_from, model, size=size, n_periods=n_periods, progress=progress).as_dict()
 
 # %% ../nbs/60_evaluation.ipynb #fd5f9049
 def backtest_table(
@@ -298,18 +299,9 @@ def plan_outcomes(
 
 # %% ../nbs/60_evaluation.ipynb #1345dab0
 def records_folder() -> Path: # There once something is recorded
-    """Where evaluations are recorded if no folder is named: beside the cached models."""
+    """Where evaluations are recorded if no folder is named: `SMART_MONEY_EVALUATIONS`, or beside the cached models."""
     from smart_money.training import cache_folder
-    return cache_folder() / "evaluations"
-
-
-def model_fingerprint(
-    model: object, # Packed model: `arrays` and `spec`
-) -> str: # 16 hexadecimal digits
-    """What tells a trained model from another: a digest of its arrays and its description."""
-    from smart_money.persistence import data_fingerprint
-    described = json.dumps(model.spec, sort_keys=True, default=str) + data_fingerprint(*(model.arrays[name] for name in sorted(model.arrays)))
-    return hashlib.sha256(described.encode()).hexdigest()[:16]
+    return Path(os.environ.get("SMART_MONEY_EVALUATIONS") or cache_folder() / "evaluations")
 
 # %% ../nbs/60_evaluation.ipynb #bff2a418
 class ModelEvaluator:
@@ -356,13 +348,16 @@ class ModelEvaluator:
             return part.replace(path)
         finally: part.unlink(missing_ok=True)
 
-    def get_latest_metrics(self) -> dict: # The latest record's metrics with `accuracy`, `user_satisfaction` and `timestamp`
+    def get_latest_metrics(self,
+        model_id: str | None = None, # Of the model that was recorded under this name (`about`); of any if not given
+    ) -> dict: # The latest record's metrics with `accuracy`, `user_satisfaction`, `timestamp` and `about`
         """The metrics stored last.
 
         Raises `FileNotFoundError` if there is no record: evaluate a model and `record` it first."""
         for path in sorted(self._folder().glob("evaluation-*.json"), reverse=True):
             try: latest = json.loads(path.read_text(encoding="utf-8")); found, when = dict(latest["metrics"]), latest["timestamp"]
             except (ValueError, KeyError, TypeError): warnings.warn(f"The record {str(path)!r} is damaged and was passed over: delete it, or evaluate again.", stacklevel=2); continue
+            if model_id is not None and latest.get("about", {}).get("model_id") != model_id: continue
             return {**found, "accuracy": found.get("accuracy"), "user_satisfaction": found.get("user_satisfaction_score"), "timestamp": when, "about": latest.get("about", {})}
         raise FileNotFoundError(f"Found no evaluation record in {self._folder()}: evaluate a model and record it first (smart-money evaluate).")
 
