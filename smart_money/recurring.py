@@ -420,7 +420,7 @@ def find_recurring(
         about = dict(merchant=merchant, description=text[at[-1]], category=category[at[-1]], kind=kind, currency=currency)
         for s in find_series(day[at], np.abs(cents[at]), income=bool(income), category=category[at[-1]], text=text[at[-1]], least_odds=math.log(least_confidence / (1 - least_confidence))):
             found.append(_payment(s, day[at], np.abs(cents[at]), 1 if income else -1, row[at], about, now))
-    return tuple(sorted(found, key=lambda p: -p.monthly_amount if p.amount > 0 else 1e15 + p.monthly_amount))
+    return tuple(sorted(found, key=lambda p: (p.amount < 0, -abs(p.monthly_amount))))
 
 # %% ../nbs/26_recurring.ipynb #e5b5adf2
 @dataclass(frozen=True)
