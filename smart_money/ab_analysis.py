@@ -94,8 +94,8 @@ def check_unit_table(
     if strange: raise InputError(Problem("unit table", f"arm {show_value(strange[0])}", f"one of {', '.join(experiment.arms)}", did_you_mean(str(strange[0]), experiment.arms)))
     seen = units["exposed"].astype(bool) if "exposed" in units else pd.Series(True, units.index)
     if "waiting" in units: seen &= ~units["waiting"].astype(bool)
-    counts = units["arm"][seen].value_counts()
-    empty = [Problem(f"arm {a!r}", f"{counts.get(a, 0)} units to analyse of {int((units['arm'] == a).sum())} assigned", "at least 2 that were exposed and watched to the end") for a in experiment.arms if counts.get(a, 0) < 2]
+    counts, waiting = units["arm"][seen].value_counts(), units["arm"][units["waiting"].astype(bool)].value_counts() if "waiting" in units else {}
+    empty = [Problem(f"arm {a!r}", f"{counts.get(a, 0)} units to analyse of {int((units['arm'] == a).sum())} assigned ({waiting.get(a, 0)} still being watched)", "at least 2 that were exposed and watched to the end") for a in experiment.arms if counts.get(a, 0) < 2]
     if empty: raise InputError(*empty)
     return units[seen]
 

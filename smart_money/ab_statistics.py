@@ -260,7 +260,7 @@ def sequential_sample_ratio_test(
     counts: Mapping[str, int], # Units per arm so far
     weights: Mapping[str, float], # Planned weights per arm, > 0
     *,
-    concentration: float = 1000.0, # Weight of the planned shares in the mixture, units, > 0
+    concentration: float = 100.0, # Weight of the planned shares in the mixture, units, > 0
 ) -> SampleRatio: # Valid whenever one looks
     """Always-valid test for a sample-ratio mismatch."""
     if not concentration > 0: raise ValueError(f"Got concentration={concentration}, but expected a number of units above 0.")

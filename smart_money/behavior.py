@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
-from .schema import CATEGORIES, DAYS_PER_MONTH, Expense, Household, InputError, Problem, UserProfile, did_you_mean, parse, spend_categories, spend_column
+from .schema import CATEGORIES, DAYS_PER_MONTH, Household, InputError, Problem, UserProfile, did_you_mean, parse, spend_categories, spend_column
 
 # %% auto #0
 __all__ = ['DISPLAYS', 'BudgetResponse', 'average_fade', 'Traits', 'draw_traits', 'respond', 'window_spending',
@@ -124,14 +124,15 @@ def households_from_panel(
     n_months: int = 6, # At most so many months of expenses
 ) -> dict[str, Household]: # By household id
     """What households of a panel would enter: profile and dated expenses."""
-    known = panel[panel["period"] < pd.Timestamp(before).to_period("M").to_timestamp()]
+    known = panel[panel["period"] < pd.Timestamp(before).to_period("M").to_timestamp()].sort_values(["household_id", "period"], kind="stable")
     names, homes = spend_categories(panel.columns), {}
-    fields = [c for c in _PROFILE if c in panel]
-    for user, rows in known.groupby("household_id", sort=True):
-        rows = rows.sort_values("period").tail(n_months)
-        profile = {k: v for k, v in rows[fields].iloc[-1].to_dict().items() if not pd.isna(v)}
-        expenses = tuple(Expense(category=c, amount=a, date=d, frequency="once") for d, amounts in zip(rows["period"].dt.date, rows[[spend_column(c) for c in names]].to_numpy()) for c, a in zip(names, amounts) if not np.isnan(a))
-        homes[str(user)] = parse(Household, dict(user_profile=profile, expenses=expenses), f"household {user}")
+    months, amounts = known["period"].dt.date.tolist(), known[[spend_column(c) for c in names]].to_numpy(float).tolist()
+    starts = np.flatnonzero(~known["household_id"].duplicated().to_numpy()).tolist()
+    stops = [*starts[1:], len(known)]
+    profiles = known[[c for c in _PROFILE if c in panel]].iloc[[k - 1 for k in stops]].to_dict("records") if starts else []
+    for user, start, stop, profile in zip(known["household_id"].iloc[starts].tolist(), starts, stops, profiles):
+        expenses = tuple(dict(category=c, amount=a, date=months[k], frequency="once") for k in range(max(start, stop - n_months), stop) for c, a in zip(names, amounts[k]) if a == a)
+        homes[str(user)] = parse(Household, dict(user_profile={k: v for k, v in profile.items() if not pd.isna(v)}, expenses=expenses), f"household {user}")
     return homes
 
 # %% ../nbs/56_behavior.ipynb #d9a24b25
@@ -139,12 +140,13 @@ def outcome_table(
     income: np.ndarray, # Of the window, shape (n,), currency
     spending: np.ndarray, # Of the window, shape (n, C), currency
     categories: Sequence[str], # Names of the C categories
-) -> pd.DataFrame: # Columns `income`, `spent`, `saved`, `saved_share`, `needs`, `flexible`
+) -> pd.DataFrame: # Columns `income`, `spent`, `saved`, `saved_share`, `needs`, `flexible`, and `spend_<category>`, `share_<category>` of income
     """Outcomes that do not depend on what was shown."""
     known = [CATEGORIES.get(c) for c in categories]
     spent = spending.sum(1)
     return pd.DataFrame(dict(income=income, spent=spent, saved=income - spent, saved_share=1 - spent / income,
-                             needs=spending[:, [c is not None and c.essential for c in known]].sum(1), flexible=spending[:, [c is None or not c.fixed for c in known]].sum(1)))
+                             needs=spending[:, [c is not None and c.essential for c in known]].sum(1), flexible=spending[:, [c is None or not c.fixed for c in known]].sum(1),
+                             **{spend_column(c): spending[:, k] for k, c in enumerate(categories)}, **{f"share_{c}": spending[:, k] / income for k, c in enumerate(categories)}))
 
 # %% ../nbs/56_behavior.ipynb #31d6dd9c
 @dataclass(frozen=True, eq=False)

@@ -11,28 +11,44 @@ import pandas as pd
 from .ab_analysis import AnalysisPlan, Decision, Finding, Metric, Report, analyze, units_needed
 from .assignment import Experiment, assign, check_layers, check_units, unit_key
 from .budgeting import BudgetOptimizer
-from .schema import InputError, Problem, did_you_mean, show_value
+from .schema import Household, InputError, Problem, did_you_mean, parse, show_value
 
 # %% auto #0
 __all__ = ['HOUSEHOLD_METRICS', 'first_exposures', 'units_from_events', 'StoredBehavior', 'ABTestResult', 'ABTestFramework']
 
 # %% ../nbs/61_experiments.ipynb #d534488d
+def _read_log(frame, columns, what):
+    """Events as a clean table, or what is wrong with them."""
+    lacking = [Problem(what, f"no column {c!r}", f"the columns {', '.join(columns)}", did_you_mean(c, map(str, frame.columns))) for c in columns if c not in frame]
+    if lacking: raise InputError(*lacking)
+    log, bad = frame.reset_index(drop=True)[list(columns)], []
+    log = log.assign(user_id=[unit_key(u, f"{what}.user_id[{i}]").decode() for i, u in enumerate(log["user_id"])])
+    for column, read, expected in (("at", lambda x: pd.to_datetime(x, utc=True), "a time for every event, such as 2025-03-01T12:00:00Z"), ("value", lambda x: pd.to_numeric(x).astype(float), "a finite number for every event")):
+        if column not in columns: continue
+        try: log[column] = read(log[column])
+        except (ValueError, TypeError) as error: bad.append(Problem(f"{what}.{column}", show_value(str(error)), expected)); continue
+        unknown = log[column].isna() | (np.isinf(log[column]) if column == "value" else False)
+        if unknown.any(): bad.append(Problem(f"{what}.{column}", f"{int(unknown.sum())} unknown (first: of {log['user_id'][unknown.idxmax()]!r})", expected))
+    if bad: raise InputError(*bad)
+    return log
+
+# %% ../nbs/61_experiments.ipynb #074d27f6
 def first_exposures(
     exposures: pd.DataFrame, # `user_id`, `arm`, `at`; a unit may come often
     experiment: Experiment, # Its arms
 ) -> pd.DataFrame: # `arm` and `at` of the first exposure, by user id
     """When each unit first saw its arm.
 
-    Raises `InputError` for an unknown arm, a missing time, or a unit in two arms."""
-    log = pd.DataFrame(dict(user_id=[unit_key(u, f"exposures.user_id[{i}]").decode() for i, u in enumerate(exposures["user_id"])], arm=exposures["arm"].to_numpy(), at=pd.to_datetime(exposures["at"].to_numpy(), utc=True)))
+    Raises `InputError` for an unknown arm, a missing time, a unit in two arms, or no exposure at all."""
+    log = _read_log(exposures, ("user_id", "arm", "at"), "exposures")
+    if not len(log): raise InputError(Problem("exposures", "no events", "at least one exposure"))
     bad = [Problem("exposures.arm", show_value(a), f"one of {', '.join(experiment.arms)}", did_you_mean(str(a), experiment.arms)) for a in log["arm"].unique() if a not in experiment.arms]
-    if log["at"].isna().any(): bad.append(Problem("exposures.at", f"{int(log['at'].isna().sum())} missing times", "a time for every exposure"))
     arms = log.groupby("user_id")["arm"].nunique()
     if (arms > 1).any(): bad.append(Problem("exposures", f"{int((arms > 1).sum())} units in two arms (first: {arms.index[arms > 1][0]!r})", "one arm per unit"))
     if bad: raise InputError(*bad)
     return log.sort_values("at", kind="stable").groupby("user_id")[["arm", "at"]].first()
 
-# %% ../nbs/61_experiments.ipynb #074d27f6
+# %% ../nbs/61_experiments.ipynb #97f68729
 def units_from_events(
     exposures: pd.DataFrame, # `user_id`, `arm`, `at`
     outcomes: pd.DataFrame, # `user_id`, `metric`, `value`, `at`
@@ -47,9 +63,7 @@ def units_from_events(
     Raises `InputError` for a duration below one day, events without a number or a time, and what `first_exposures` refuses."""
     if isinstance(duration_days, bool) or not isinstance(duration_days, (int, np.integer)) or duration_days < 1: raise InputError(Problem("duration_days", show_value(duration_days), "a whole number of days, at least 1"))
     first = first_exposures(exposures, experiment)
-    log = pd.DataFrame(dict(user_id=outcomes["user_id"].astype(str).to_numpy(), metric=outcomes["metric"].to_numpy(), value=pd.to_numeric(outcomes["value"]).to_numpy(float), at=pd.to_datetime(outcomes["at"].to_numpy(), utc=True)))
-    wrong = ~np.isfinite(log["value"]) | log["at"].isna()
-    if wrong.any(): raise InputError(Problem("outcomes", f"{int(wrong.sum())} events without a number or a time (first: {log['metric'][wrong.idxmax()]!r} of {log['user_id'][wrong.idxmax()]!r})", "a finite value and a time for every event"))
+    log = _read_log(outcomes, ("user_id", "metric", "value", "at"), "outcomes")
     day, window = pd.Timedelta(days=1), pd.Timedelta(days=int(duration_days))
     known_until = max([first["at"].max(), *([log["at"].max()] if len(log) else [])]) + day if as_of is None else pd.to_datetime(as_of, utc=True)
     log = log[log["user_id"].isin(first.index)]
@@ -142,6 +156,7 @@ class ABTestFramework:
         Raises `InputError` for what is wrong with users, duration or events."""
         if isinstance(duration_days, bool) or not isinstance(duration_days, (int, np.integer)) or duration_days < 1: raise InputError(Problem("duration_days", show_value(duration_days), "a whole number of days, at least 1"))
         if self.behavior is None: raise InputError(Problem("behavior", "none", "`StoredBehavior` or `SimulatedBehavior`", "Behaviour is observed, or said to be simulated; it is never made up here."))
+        if isinstance(test_users, str): raise InputError(Problem("test_users", show_value(test_users), "a table {user id: household}, or a list of ids"))
         ids = list(test_users)
         if not ids: raise InputError(Problem("test_users", "no users", "at least two per arm"))
         check_units(ids)
@@ -161,8 +176,12 @@ class ABTestFramework:
     def _create_budgets(self, test_users, names, arms):
         """What each household is shown, in order."""
         if not isinstance(test_users, Mapping): raise InputError(Problem("test_users", "ids without households", "a table {user id: household}: simulated households need budgets"))
-        budgets = {}
+        homes, problems, budgets = {}, [], {}
+        for u in names:
+            try: homes[u] = parse(Household, test_users[u], f"test_users[{u!r}]")
+            except InputError as error: problems += error.problems
+        if problems: raise InputError(*problems)
         for arm in self.experiment.arms:
             own, model = [u for u, a in zip(names, arms) if a == arm], self.control_model if arm == self.experiment.control else self.treatment_model
-            budgets |= {u: plan.budget for u, plan in zip(own, model.create_optimized_budgets([test_users[u] for u in own]))}
+            budgets |= {u: plan.budget for u, plan in zip(own, model.create_optimized_budgets([homes[u] for u in own]))}
         return [budgets[u] for u in names]
