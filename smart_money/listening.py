@@ -9,6 +9,7 @@ __all__ = ['SO_ATTACH_FILTER', 'close_door', 'GracefulServer', 'set_up_logging',
 import asyncio
 import contextlib
 import logging
+import signal
 import socket
 import sys
 import time
@@ -53,6 +54,11 @@ class GracefulServer(uvicorn.Server):
     def listen(self):
         "Serve until told to stop."
         self.run([self.listener])
+
+    def handle_exit(self, sig: int, frame) -> None:
+        "Being told to stop is no failure; being told twice from the keyboard is haste."
+        if self.should_exit and sig == signal.SIGINT: self.force_exit = True
+        self.should_exit = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         "Say so, close the door, answer what was asked."
