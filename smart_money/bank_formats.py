@@ -135,7 +135,7 @@ def read_ofx(
     Raises `InputError` if the file holds no statement, with the bank's own message if there is one."""
     reading = Reading(text, where)
     state, line, leaf, leaf_line = _Ofx(reading), 1, None, 0
-    begin = re.search(r"<OFX\b", text, re.I)
+    begin = re.search(r"<(?:\w+:)?OFX\b", text, re.I)
     if not begin: raise InputError(Problem(where, "no element <OFX>", "an OFX file"))
     reading.mark(STRUCTURE, 1, text.count("\n", 0, begin.start()) + 1)
     line, chunks = text.count("\n", 0, begin.start()) + 1, []
@@ -151,7 +151,8 @@ def read_ofx(
         here, line = line, line + token[0].count("\n")
         if token["dtd"]: raise InputError(Problem(f"{where}, line {here}", "a document type definition", "plain OFX without entities"))
         if token["tag"]:
-            tag = token["tag"].upper().removeprefix("OFX:")
+            tag = token["tag"].upper()
+            tag = tag.partition(":")[2] if tag.endswith(":OFX") else tag
             if token["close"]:
                 same = leaf == tag
                 flush(here, False if same else bool(leaf and not "".join(chunks).strip() and leaf not in ("MEMO", "NAME")))
@@ -168,7 +169,7 @@ def read_ofx(
     if not state.statements and not reading.bookings:
         said = f": the bank says {state.message!r}" if state.message else f": status {state.codes[0]}" if state.codes else ""
         raise InputError(*(Problem(f"{where}, line {s.line}", s.text or "a record", f"a whole record ({s.reason})") for s in reading.skipped[:5]), Problem(where, f"no account statement{said}", "at least one statement (STMTRS, CCSTMTRS or INVSTMTRS)"))
-    if not re.search(r"</OFX>\s*\Z", text, re.I): reading.note("the file ends before </OFX>: it may be cut off")
+    if not re.search(r"</(?:\w+:)?OFX>\s*\Z", text, re.I): reading.note("the file ends before </OFX>: it may be cut off")
     return reading.finish()
 
 # %% ../nbs/16_bank_formats.ipynb #5e0b2165
@@ -334,6 +335,7 @@ class _Camt(xml.sax.ContentHandler):
             except (KeyError, ArithmeticError): continue
             found.setdefault(bal.get("Cd"), (amount if bal.get("CdtDbtInd") != "DBIT" else -amount, ccy, bal.get("Dt") or bal.get("DtTm")))
         begin, end = found.get("OPBD") or found.get("PRCD"), found.get("CLBD")
+        if self.acct: self.r.accounts.setdefault(self.acct, {}).setdefault("currency", self.currency)
         if not self.acct or not end: return
         info = self.r.accounts.setdefault(self.acct, {})
         info.update(currency=currency_of(end[1] or "") or self.currency, balance=end[0], **({"opening": begin[0]} if begin else {}))
@@ -425,7 +427,7 @@ def read_camt(
     return reading.finish()
 
 # %% ../nbs/16_bank_formats.ipynb #937d35bc
-_TAG = re.compile(r":(?P<tag>\d{2}[A-Z]?|NS):(?P<text>.*)", re.S)
+_TAG = re.compile(r":(?P<tag>\d{2}[A-Z]?|NS|9\d\d):(?P<text>.*)", re.S)
 _F61 = re.compile(r"(?P<date>\d{6})(?P<entry>\d{4})?(?P<mark>R?[CDcd]|E[CD])(?P<funds>[A-Za-z])?\s?(?P<amount>\d[\d.]*(?:,\d*)?|,\d+)(?P<type>[A-Z][A-Z0-9 ]{3})?(?P<ref>[^/\n]*(?:/(?!/)[^/\n]*)*)(?://(?P<bank>[^\n]*))?(?:\n(?P<more>.*))?", re.S | re.A)
 _F60 = re.compile(r"(?P<mark>R?[CD])(?P<date>\d{6})(?P<ccy>[A-Z]{3})(?P<amount>[\d.]*,?\d*)", re.A)
 _SWIFT = re.compile(r"\s*(?:\{[1-5]:.*|-\}?.*|\}.*|[A-Z0-9]{8,12}|94[02](?: ?\d+)?|\d{4} \d{2}[A-Z0-9]{4,}.*|\$|\x01.*|\x03.*)\s*")
@@ -461,6 +463,12 @@ def _joined(text):
 _SEPA = re.compile(r"\b(?:EREF|KREF|MREF|CRED|DEBT|SVWZ|ABWA|ABWE|IBAN|BIC|COAM|OAMT|RREF|PREF|PURP|SQTP|DDAT|MDAT|BREF|ANAM)\s*[+:]", re.A)
 _SLASH = re.compile(r"/(?P<key>TRTP|IBAN|BIC|NAME|REMI|EREF|MARF|CSID|ADDR|ISDT|PREF|KREF|RTRN|ORDP|BENM|ULTD|ULTC|CNTP|TYPE|ID|PURP|SVCL|OAMT|CRED|SUBJ|OPTE|RFB|INIT|BKTXCD|OCMT|CHGS)/")
 
+def _run(pieces, full=27):
+    "Subfields as one text: a full one breaks within a word, a shorter one ends with it."
+    text = ""
+    for t in filter(None, pieces): text += (" " if text and (_SEPA.match(t) or not text.endswith(" ") and len(last) < full) else "") + t; last = t
+    return text.strip()
+
 def describe_86(
     text: str, # Field 86
 ) -> tuple[str, str | None]: # Payee and purpose, and the payer's own reference
@@ -469,11 +477,11 @@ def describe_86(
     if m := re.match(r"\s*(\d{3})\s?([?~<^>@|!\xb6])(?=00|1\d|2\d|3\d)", flat):
         fields = {}
         for part in re.split(re.escape(m[2]) + r"(?=\d\d)", flat[m.end(1):])[1:]: fields[part[:2]] = fields.get(part[:2], "") + part[2:]
-        purpose = "".join(f" {t}" if _SEPA.match(t) else t for k in (*range(20, 30), *range(60, 64)) if (t := fields.get(f"{k}", "")))
+        purpose = _run([fields.get(f"{k}", "") for k in (*range(20, 30), *range(60, 64))])
         pieces = re.split(f"({_SEPA.pattern})", purpose)
         sepa = {key.strip(" +:"): value.strip() for key, value in zip(pieces[1::2], pieces[2::2])}
         said = sepa.get("SVWZ") or pieces[0].strip() or (purpose if not sepa else "")
-        name = (fields.get("32", "") + fields.get("33", "")).strip()
+        name = _run([fields.get("32", ""), fields.get("33", "")])
         return " ".join(filter(None, (name, said.strip()))) or fields.get("00", "").strip() or " ".join(sepa.values()), sepa.get("EREF")
     flat = _joined(text)
     if len(keys := list(_SLASH.finditer(flat))) >= 2 and keys[0].start() < 4:
@@ -512,7 +520,7 @@ def read_mt940(
             if tag == "61": pending = (first, last, body, None); continue
             reading.mark(STRUCTURE, first, last)
             if tag in ("20", "25"): opening, start = None, len(reading.bookings)
-            if tag.startswith("25"): account = " ".join(body.split()) or account
+            if tag.startswith("25"): account = re.sub(r"(?<=\d) [A-Z]{3}$", "", " ".join(body.split())) or account
             elif tag == "34F" and (m := re.match(r"[A-Z]{3}", body)): currency = currency_of(m[0]) or currency
             elif tag in ("60F", "60M", "62F", "62M") and (m := _F60.match(body)):
                 currency = currency_of(m["ccy"]) or currency

@@ -188,7 +188,7 @@ class _Journal:
         m = (_BEAN_POSTING if self.bean else _POSTING).match(line)
         if not m: entry.problem = entry.problem or f"line {i} is no posting: {show_value(body)}"; return
         name = m["account"].strip()
-        if name[0] in "([<" and name[-1] in ")]>": entry.virtual += 1; return
+        if name[0] in "([<" and re.match(r"\(.*?\)|\[.*?\]|<.*?>", name): entry.virtual += 1; return
         try: entry.postings.append(_posting(self.name(name), m["amount"], self.mark, self.unit))
         except (ValueError, ArithmeticError) as error: entry.problem = entry.problem or f"line {i}: {error}"
 
@@ -272,6 +272,12 @@ def _label_kind(account, declared):
     if kind == "R": return "income"
     return "spending" if kind == "X" else None
 
+def _balanced_groups(postings):
+    "Postings by the commodity that they are weighed in, if each group balances by itself; else all as one."
+    groups = defaultdict(list)
+    for p in postings: groups[p.weight_unit].append(p)
+    return list(groups.values()) if all(abs(sum(p.weight for p in g)) <= Decimal("0.005") for g in groups.values()) else [postings]
+
 def entry_bookings(
     entry: Entry, # Balanced
     declared: dict[str, str], # Account → letter
@@ -280,19 +286,22 @@ def entry_bookings(
 ) -> tuple[list[Booking], bool]: # Bookings on own accounts, and whether these had to be guessed
     "An entry as the bank would list it."
     own, guessed = _own(entry, declared, own_accounts)
-    others = [p for p in entry.postings if not any(p is o for o in own)]
+    mine = {id(p) for p in own}
+    return [b for group in _balanced_groups(entry.postings) for b in _group_bookings(entry, group, mine, declared, currency)], guessed
+
+def _group_bookings(entry, postings, mine, declared, currency):
+    "The bookings of postings that balance."
+    own, others = [p for p in postings if id(p) in mine], [p for p in postings if id(p) not in mine]
     unit = lambda u: (currency_of(u) or u) if u else currency
     make = lambda p, **k: Booking(entry.date, p.amount, unit(p.unit), entry.text, p.account, line=entry.first, **k)
-    if not others: return [make(p, kind="transfer") for p in own], guessed
+    if not others: return [make(p, kind="transfer") for p in own]
     main = max(own, key=lambda p: abs(p.weight)) if own else Posting(others[0].account, Decimal(0), others[0].weight_unit, Decimal(0), others[0].weight_unit)
     parts = [(-p.weight, "", p.account, _label_kind(p.account, declared), p.weight_unit) for p in others] + [(-p.weight, "", p.account, "transfer", p.weight_unit) for p in own if p is not main]
     rest = [make(p, kind="transfer", file_category=main.account) for p in own if p is not main]
     whole = len({p[4] for p in parts} | {main.unit}) == 1 and sum(p[0] for p in parts) == main.amount
-    if len(parts) == 1 or not whole:
-        labels = list(dict.fromkeys(p.account for p in others))
-        head = make(main, file_category=labels[0] if len(labels) == 1 else None, kind=_label_kind(labels[0], declared) if len(labels) == 1 else None)
-    else: head = make(main, parts=[p[:4] for p in parts])
-    return [b for b in (head, *rest)], guessed
+    if len(parts) > 1 and whole: return [make(main, parts=[p[:4] for p in parts]), *rest]
+    labels = list(dict.fromkeys(p.account for p in others))
+    return [make(main, **(dict(file_category=labels[0], kind=_label_kind(labels[0], declared)) if len(labels) == 1 else {})), *rest]
 
 # %% ../nbs/17_journals.ipynb #f89b3b30
 def is_beancount(text: str) -> bool:
