@@ -8,7 +8,7 @@ __all__ = ['CHARTS', 'app', 'Json', 'Chart', 'Seed', 'Format', 'Thorough', 'Repo
            'comparison_table', 'backtest_view', 'budget', 'demo', 'PanelFormat', 'read_panel_file', 'scores_table',
            'train', 'seconds', 'tune', 'trials_table', 'report_path', 'judge', 'write_audit', 'show_audit', 'evaluate',
            'backtest', 'config_table', 'serve', 'statement_dict', 'statements_table', 'statement_remarks',
-           'import_files', 'error_line', 'main']
+           'import_files', 'save_analysis_charts', 'analyze', 'error_line', 'main']
 
 # %% ../nbs/73_cli.ipynb #075fdd1c
 import json
@@ -110,12 +110,13 @@ def plan_table(
     plan:dict, # What `BudgetPlan.as_dict` gives
     said:dict[str, float], # Category → amount per month that the household named
     title:str="", # Whose plan it is
+    told:str="you said", # Head of that column
 ): # Rich table
     "A plan, a category a row."
     from rich.table import Table
     table = Table(title=title or None, title_justify="left", title_style="bold", caption_justify="left")
     table.add_column("per month" + (f", {plan['currency']}" if plan["currency"] else ""))
-    for name in ("you said", "likely", "8 of 10 months", "budget", "chance"): table.add_column(name, justify="right", style="bold" if name == "budget" else None)
+    for name in (told, "likely", "8 of 10 months", "budget", "chance"): table.add_column(name, justify="right", style="bold" if name == "budget" else None)
     for c, budget in plan["budget"].items():
         f, chance = plan["forecast"][c], plan["explanations"][c]["chance"]
         table.add_row(_label(c), f"{said[c]:,.0f}" if c in said else "", f"{f['median']:,.0f}", f"{f['low']:,.0f} – {f['high']:,.0f}", f"{budget:,.2f}", f"{chance:.0%}")
@@ -142,10 +143,11 @@ def show_plan(
     plan:dict, # What `BudgetPlan.as_dict` gives
     said:dict[str, float], # Category → amount per month that the household named
     title:str="", # Whose plan it is
+    told:str="you said", # Head of the column with those amounts
 ):
     "Print a plan for people."
     console = _console()
-    console.print(plan_table(plan, said, title))
+    console.print(plan_table(plan, said, title, told))
     for line in plan_advice(plan): console.print(line, soft_wrap=True, markup=False)
 
 # %% ../nbs/73_cli.ipynb #fdcfe5e3
@@ -192,22 +194,75 @@ def _planned(path, model=None):
     home = load_household(path)
     return home, BudgetOptimizer(model or _default_model()).create_optimized_budget(home.user_profile, home.expenses, home.preferences)
 
-# %% ../nbs/73_cli.ipynb #7541d696
+# %% ../nbs/73_cli.ipynb #97910f1c
+def _read_bookings(files, *, mapping=None, currency=None, day_first=None):
+    "Statements, and their transactions with categories and kinds."
+    from smart_money.categorization import assign_categories
+    from smart_money.schema import InputError, Problem
+    from smart_money.statements import mark_transfers, read_statements
+    with Progress("Reading"): found = read_statements(files, mapping=mapping, currency=currency, day_first=day_first)
+    if not found.items: raise InputError(Problem(", ".join(map(str, files)), "no transactions", "bank files with at least one booking", "smart-money import FILE says what is in it."))
+    with Progress("Sorting"): return found, assign_categories(mark_transfers(found.items))[0]
+
+def _from_statement(files, who, profile, reading):
+    "A household from bank files, what it did, and whose plan it is."
+    from smart_money.onboarding import household_from_transactions, load_profile
+    told, wishes = load_profile(profile) if profile else ({}, {})
+    _, items = _read_bookings(files, **reading)
+    return household_from_transactions(items, told | {k: v for k, v in who.items() if v is not None}, wishes, currency=reading["currency"])
+
+def _statement_plan(made, model):
+    "The plan of a household that comes from bank files, as a dictionary with what it was made from."
+    import datetime as dt
+    from smart_money.budgeting import BudgetOptimizer
+    month = made.months[-1] + 1
+    home = made.household
+    plan = BudgetOptimizer(model or _default_model()).create_optimized_budget(home.user_profile, home.expenses, home.preferences, period=dt.date(month.year, month.month, 1)).as_dict()
+    plan["notes"] = [*made.notes, *plan["notes"]]
+    return plan | {"month": str(month), "past": made.past, "months": list(map(str, made.months)), "income_estimated": made.income_estimated}
+
+def _is_household(path): return path.suffix.lower() in (".json", ".toml")
+
 @app.command()
 def budget(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Household as JSON or TOML: user_profile, expenses, preferences.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE…", help="A household as JSON or TOML (user_profile, expenses, preferences), or bank files as `smart-money import` reads them.")],
     model: Annotated[Optional[Path], typer.Option("--model", metavar="FOLDER", help="Trained model; the default one if not given.")] = None,
+    profile: Annotated[Optional[Path], typer.Option("--profile", metavar="ME.toml", help="With bank files: who you are and what you want, as JSON or TOML.")] = None,
+    income: Annotated[Optional[float], typer.Option("--income", help="With bank files: take-home income per month; estimated from what comes in regularly if not given.")] = None,
+    age: Annotated[Optional[int], typer.Option("--age", help="With bank files: your age.")] = None,
+    location: Annotated[Optional[str], typer.Option("--location", help="With bank files: where you live, such as 'Austin, TX'.")] = None,
+    household_size: Annotated[Optional[int], typer.Option("--household-size", help="With bank files: how many you are.")] = None,
+    savings_goal: Annotated[Optional[float], typer.Option("--savings-goal", help="With bank files: share of income to save, such as 0.2.")] = None,
+    risk_tolerance: Annotated[Optional[str], typer.Option("--risk", help="With bank files: conservative, moderate or aggressive.")] = None,
+    mapping: Annotated[Optional[Path], typer.Option("--mapping", metavar="FILE.toml", help="How this bank writes its CSV.")] = None,
+    currency: Annotated[Optional[str], typer.Option("--currency", help="Which currency to plan in, and that of bank files that name none.")] = None,
+    day_first: Annotated[Optional[bool], typer.Option("--day-first/--month-first", help="04/03 is 4 March, or April 3, where a bank file cannot tell.")] = None,
     as_json: Json = False,
     plot: Chart = None,
 ):
     "Plan a household's next month."
     from smart_money.persistence import load_artifact
-    home, plan = _planned(file, load_artifact(model) if model else None)
-    if plot:
-        from smart_money.plotting import plot_plan
-        save_chart(lambda: plot_plan(plan.as_dict()), plot)
-    if as_json: print_json(plan.as_dict())
-    else: show_plan(plan.as_dict(), stated_amounts(home.expenses), f"Next month's budget for {file.name}")
+    who = dict(monthly_income=income, age=age, location=location, household_size=household_size, savings_goal=savings_goal, risk_tolerance=risk_tolerance)
+    reading = dict(mapping=mapping, currency=currency, day_first=day_first)
+    trained = load_artifact(model) if model else None
+    if not any(_is_household(f) for f in files):
+        made = _from_statement(files, who, profile, reading)
+        plan, said, told = _statement_plan(made, trained), made.past, "you spent"
+        title = f"Budget for {plan['month']} from {', '.join(f.name for f in files)}"
+    else:
+        if len(files) > 1: raise typer.BadParameter("give one household file, or only bank files.")
+        if profile or any(v is not None for v in (*who.values(), *reading.values())): raise typer.BadParameter(f"{files[0].name} is a household file and says who it is about; the options for bank files do not go with it.")
+        home, found = _planned(files[0], trained)
+        plan, said, told, title = found.as_dict(), stated_amounts(home.expenses), "you said", f"Next month's budget for {files[0].name}"
+    if plot: save_chart(lambda: _plan_chart(plan), plot)
+    if as_json: print_json(plan)
+    else: show_plan(plan, said, title, told)
+
+def _plan_chart(plan):
+    "A plan from bank files beside their past; another one beside its forecast."
+    from smart_money.plotting import plot_plan
+    from smart_money.statement_plots import plot_waterfall
+    return plot_waterfall(plan, plan["past"]) if "past" in plan else plot_plan(plan)
 
 # %% ../nbs/73_cli.ipynb #d9e3d9a6
 def _shown(path):
@@ -644,6 +699,58 @@ def _import_lines(items, panel, out):
         if panel.partial: yield f"Left out, not covered as a whole: {', '.join(m.strftime('%Y-%m') for m in panel.partial)}."
         if panel.unknown: yield f"{panel.unknown} payments ({panel.unknown_sum:,.2f}) have no category: they are in the total only, or in others with --unknown-as-others."
         yield f"{len(panel.months)} months, {panel.months[0]:%Y-%m} to {panel.months[-1]:%Y-%m}, are in {_shown(out)}"
+
+# %% ../nbs/73_cli.ipynb #62334ed9
+def _chart_folder(
+    path:Optional[Path], # What the user asked for
+) -> Optional[Path]: # The same
+    if path is not None and path.exists() and not path.is_dir(): raise typer.BadParameter(f"{str(path)!r} is a file, but expected a folder for charts.")
+    if path is not None and not path.absolute().parent.is_dir(): raise typer.BadParameter(f"the folder {str(path.parent)!r} does not exist. Make it, or name another one.")
+    return path
+
+def save_analysis_charts(
+    analysis, # `SpendingAnalysis`
+    items:Iterable, # Transactions that it was made of
+    folder:Path, # Where the charts go; made if it is not there
+) -> list[Path]: # Files written
+    "The pictures of an analysis."
+    from smart_money import statement_plots as draw
+    start, end = (analysis.spending_patterns["period"][k] for k in ("start", "end"))
+    out = [t for t in items if t.amount < 0 and t.kind not in ("transfer", "income") and start <= t.date.isoformat() <= end]
+    charts = {"months": lambda: draw.plot_spending(analysis), "cash_flow": lambda: draw.plot_cash_flow(analysis), "calendar": lambda: draw.plot_recurring(analysis),
+              "anomalies": lambda: draw.plot_anomalies(analysis, [t.date for t in out], [float(-t.amount) for t in out])}
+    folder.mkdir(exist_ok=True)
+    for name, chart in charts.items(): save_chart(chart, folder/f"{name}.png")
+    return [folder/f"{name}.png" for name in charts]
+
+@app.command()
+def analyze(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE…", help="Bank files, as `smart-money import` reads them.")],
+    start: Annotated[Optional[str], typer.Option("--from", metavar="DATE", help="First day to look at, such as 2024-01-01; what came before is remembered.")] = None,
+    end: Annotated[Optional[str], typer.Option("--to", metavar="DATE", help="Last day to look at.")] = None,
+    months: Annotated[Optional[int], typer.Option("--months", min=1, help="Look at this many whole months, the latest.")] = None,
+    balance: Annotated[Optional[float], typer.Option("--balance", help="Balance after the last booking, for the cash flow.")] = None,
+    days: Annotated[int, typer.Option("--days", min=1, max=366, help="How far the cash flow looks ahead.")] = 60,
+    mapping: Annotated[Optional[Path], typer.Option("--mapping", metavar="FILE.toml", help="How this bank writes its CSV.")] = None,
+    currency: Annotated[Optional[str], typer.Option("--currency", help="Which currency to look at, and that of files that name none: three letters such as USD.")] = None,
+    day_first: Annotated[Optional[bool], typer.Option("--day-first/--month-first", help="04/03 is 4 March, or April 3, where a file cannot tell.")] = None,
+    plots: Annotated[Optional[Path], typer.Option("--plots", metavar="FOLDER", callback=_chart_folder, help="Also draw months, cash flow, calendar and anomalies into this folder.")] = None,
+    as_json: Json = False,
+):
+    "Say where the money goes, what comes again, what changed and what stands out."
+    from smart_money.spending import SpendingAnalyzer
+    from smart_money.statement_view import analysis_lines, categories_table, recurring_table
+    if months and (start or end): raise typer.BadParameter("give either --months or --from and --to.")
+    found, items = _read_bookings(files, mapping=mapping, currency=currency, day_first=day_first)
+    with Progress("Analysis"): analysis = SpendingAnalyzer(currency=currency, balance=balance, horizon_days=days).analyze_patterns(items, months or {"start": start, "end": end})
+    drawn = save_analysis_charts(analysis, items, plots) if plots else []
+    answer = analysis.as_dict()
+    if as_json: return print_json(answer | {"files": [statement_dict(s) for s in found.statements]})
+    patterns, console = answer["spending_patterns"], _console()
+    console.print(categories_table(patterns, f"{', '.join(p.name for p in files)}: {patterns['transactions']:,} transactions, {patterns['period']['start']} to {patterns['period']['end']}"))
+    if answer["spending_patterns"]["recurring"]: console.print(recurring_table(patterns["recurring"]))
+    for line in (*analysis_lines(answer["insights"], answer["anomalies"]), *statement_remarks(found)): console.print(line, soft_wrap=True, markup=False)
+    if drawn: sys.stdout.write(f"Drawn: {', '.join(str(_shown(p)) for p in drawn)}\n")
 
 # %% ../nbs/73_cli.ipynb #4e6c4e01
 ClickException = typer.BadParameter.__mro__[2] # typer brings its own copy of click in newer versions
