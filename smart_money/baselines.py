@@ -223,9 +223,11 @@ def choose_total(
 def model_forecasts(
     table: QuantileTable, # Distributions of all targets, shape (n, T), the total last
     total_points: Mapping[str, str] | None = None, # Question → candidate for the total, as `choose_total` gives; direct if not given
+    mean: np.ndarray | None = None, # The model's own means, shape (n, T), where a meta-learner combines them from more than the distribution; read from the table if not given
 ) -> tuple[Forecast, ...]: # One forecast per target
     """A model's distributions as forecasts, the total at its chosen points."""
     points, chosen = forecast_from_table(table).points, dict.fromkeys(QUESTIONS, "direct") | dict(total_points or {})
+    if mean is not None: points = points | {"mean": mean}
     candidates = total_candidates(points)
     return (*(Forecast(table[:, k], {q: p[:, k] for q, p in points.items()}) for k in range(table.shape[1] - 1)),
             Forecast(table[:, -1], {q: candidates[q][name] for q, name in chosen.items()}))

@@ -50,12 +50,16 @@ class TrainingConfig:
 def _quick():
     from sklearn.ensemble import ExtraTreesRegressor, HistGradientBoostingRegressor
     boosting = HistGradientBoostingRegressor(loss="absolute_error", max_iter=40, learning_rate=0.14, max_leaf_nodes=15, min_samples_leaf=30, max_features=0.3, max_bins=63, early_stopping=False)
-    return dict(max_pool_rows=600, gradient_boosting=boosting, random_forest=ExtraTreesRegressor(40, min_samples_leaf=10, max_features=0.3))
+    return dict(max_pool_rows=600, mean_learners=(), gradient_boosting=boosting, random_forest=ExtraTreesRegressor(40, min_samples_leaf=10, max_features=0.3))
 
 
 def _thorough():
-    from sklearn.ensemble import ExtraTreesRegressor
-    return dict(random_forest=ExtraTreesRegressor(100, min_samples_leaf=10, max_features=0.6), forest_per_target=True, n_networks=2, n_folds=4)
+    from sklearn.ensemble import ExtraTreesRegressor, HistGradientBoostingRegressor
+    from sklearn.neural_network import MLPClassifier
+    boosting = HistGradientBoostingRegressor(loss="absolute_error", max_iter=120, learning_rate=0.08, max_leaf_nodes=15, min_samples_leaf=30, max_features=0.5, max_bins=127, early_stopping=False)
+    network = MLPClassifier((64,), alpha=0.1, learning_rate_init=1e-3, batch_size=256, max_iter=15)
+    return dict(random_forest=ExtraTreesRegressor(100, min_samples_leaf=10, max_features=0.6), gradient_boosting=boosting, neural_network=network, forest_per_target=True,
+                n_networks=2, n_folds=4, mean_learners=("ridge", "boosting"))
 
 
 SIZES = {"quick": _quick, "thorough": _thorough}
