@@ -139,7 +139,7 @@ def make_engine(
         engine = sa.create_engine(url, **common, connect_args=dict(timeout=timeout, check_same_thread=False), pool_timeout=timeout)
         _tune_sqlite(engine, timeout)
         return engine
-    waits = dict(connect_timeout=max(2, math.ceil(timeout)), options=f"-c lock_timeout={math.ceil(timeout * 1000)}")
+    waits = dict(connect_timeout=max(2, math.ceil(timeout)), options=f"-c lock_timeout={math.ceil(timeout * 1000)} {url.query.get('options', '')}".strip())
     try: return sa.create_engine(url, **common, pool_pre_ping=True, pool_timeout=timeout, connect_args=waits)
     except ImportError as error: raise ImportError("A store in PostgreSQL needs its driver: pip install 'smart_money[store]'") from error
 
@@ -192,6 +192,8 @@ def migrate(
     """Bring a database up to date.
 
     Raises `StoreError` if a later version of the library has written it."""
+    with engine.connect() as connection:
+        if revision(connection) == head_revision(): return # without waiting for a writer
     with writing(engine) as connection:
         lock(connection)
         now, script = revision(connection), _script()
@@ -204,11 +206,11 @@ def migrate(
         with _MIGRATING: alembic.command.upgrade(config, "head")
 
 # %% ../nbs/69_database.ipynb #e25fa7d2
-def _prepare_file(path, engine):
+def _prepare_file(path, engine, timeout):
     "A private file in WAL mode."
     from filelock import FileLock
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with FileLock(f"{path}.lock"):
+    with FileLock(f"{path}.lock", timeout=timeout):
         if not path.exists(): os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
         raw = engine.raw_connection()
         try: raw.cursor().execute("PRAGMA journal_mode=WAL")
@@ -226,7 +228,7 @@ def open_database(
     engine = make_engine(where, timeout)
     try:
         with translated(where):
-            if where.get_backend_name() == "sqlite": _prepare_file(Path(where.database), engine)
+            if where.get_backend_name() == "sqlite": _prepare_file(Path(where.database), engine, timeout)
             else: migrate(engine)
     except BaseException:
         engine.dispose()

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['MAX_USER_ID', 'PRIOR_SD', 'NOISE_SD', 'RETENTION', 'CAP', 'SURPRISE', 'TAIL', 'Feedback', 'UserWeights',
-           'prior_weights', 'update_beliefs', 'learn_weights', 'with_weights', 'prepare_lesson']
+           'prior_weights', 'update_beliefs', 'learn_weights', 'adapt_weights', 'with_weights', 'prepare_lesson']
 
 # %% ../nbs/55_feedback.ipynb #2f10136b
 import datetime as dt
@@ -218,10 +218,23 @@ def learn_weights(
     """Learn from one user's override.
 
     Raises `InputError` if a category is not one of the state's."""
+    if not override: return state
     said, stated = _row(override, state.categories, np.nan, "overrides"), _row(stated, state.categories, np.nan, "weights")
     mean, covariance, used = update_beliefs(state.prior, state.mean[None], state.covariance[None], table, said, available, reserve_price=reserve_price, lower=lower, upper=upper, stated=stated)
     n = int(used.sum())
     return UserWeights(state.categories, state.prior, mean[0], covariance[0], state.n_overrides + n, state.n_ignored + len(override) - n)
+
+def adapt_weights(
+    state: UserWeights | None, # What is known, perhaps of other categories
+    categories: Sequence[str], # Names of C categories
+) -> UserWeights: # The same for these categories: the prior for those that are new, and no longer those that are gone
+    "What is known of a user, for a model with other categories."
+    new = prior_weights(categories)
+    if state is None or state.categories == new.categories: return state or new
+    shared = [c for c in new.categories if c in state.categories]
+    here, there = [new.categories.index(c) for c in shared], [state.categories.index(c) for c in shared]
+    new.mean[here], new.covariance[np.ix_(here, here)] = state.mean[there], state.covariance[np.ix_(there, there)]
+    return UserWeights(new.categories, new.prior, new.mean, new.covariance, state.n_overrides, state.n_ignored)
 
 def with_weights(
     preferences: dict | Preferences | None, # Wishes of the user
@@ -249,7 +262,6 @@ def prepare_lesson(
     demands = gather_demands([home], categories)
     table = QuantileTable(forecast.levels, np.ascontiguousarray(forecast.values[:, :len(categories)]))
     def learn(state):
-        known = state if state is not None and state.categories == categories else prior_weights(categories)
-        return learn_weights(known, table, overrides, float((demands.income - demands.savings)[0]), reserve_price=float(demands.reserve_price[0]),
+        return learn_weights(adapt_weights(state, categories), table, overrides, float((demands.income - demands.savings)[0]), reserve_price=float(demands.reserve_price[0]),
                              lower=demands.lower, upper=demands.upper, stated=home.preferences.weights)
     return learn

@@ -7,6 +7,7 @@ __all__ = ['MIN_SECRET', 'OpenStore', 'Override', 'FeedbackEvents', 'ModelEvents
 
 # %% ../nbs/71_store.ipynb #8d91350a
 import datetime as dt
+import os
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import contextmanager, nullcontext
@@ -38,7 +39,7 @@ class OpenStore:
     ):
         self._secret = secret.encode() if isinstance(secret, str) else secret
         if self._secret is not None and len(self._secret) < MIN_SECRET: raise InputError(Problem("secret", f"{len(self._secret)} bytes", f"{MIN_SECRET} bytes or more"))
-        self._engine = db.open_database(url, timeout)
+        self._engine, self._process = db.open_database(url, timeout), os.getpid()
         self._turn = threading.Lock() if self._engine.dialect.name == "sqlite" else nullcontext()
         try: self._same_secret()
         except BaseException:
@@ -85,12 +86,17 @@ class OpenStore:
 
     def _key(self, user_id): return user_key(user_id, self._secret)
 
+    def _same_process(self):
+        if os.getpid() != self._process: raise StoreError(f"{self.url}: this store was opened before the process forked. Each process opens its own.")
+
     @contextmanager
     def _read(self):
+        self._same_process()
         with db.translated(self._engine.url), self._engine.connect() as c: yield c
 
     @contextmanager
     def _write(self):
+        self._same_process()
         with self._turn, db.translated(self._engine.url), db.writing(self._engine) as c: yield c
 
     def _rows(self, query):

@@ -1,14 +1,5 @@
-"""How Alembic reaches the store: `smart_money.database` hands over an open connection inside a locked transaction; the command line gives a URL with `-x url=...`."""
+"""How Alembic reaches the store: `smart_money.database` hands over an open connection, inside a transaction that holds the lock."""
 from alembic import context
-from sqlalchemy import create_engine
 
-
-def run(connection):
-    context.configure(connection=connection)
-    with context.begin_transaction(): context.run_migrations()
-
-
-connection = context.config.attributes.get("connection")
-if connection is not None: run(connection)
-else:
-    with create_engine(context.get_x_argument(as_dictionary=True)["url"]).begin() as own: run(own)
+context.configure(connection=context.config.attributes["connection"])
+with context.begin_transaction(): context.run_migrations()
