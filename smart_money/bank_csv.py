@@ -219,8 +219,8 @@ def _head_rows(lines, delimiter, start=0):
 
 def _is_date(text): return date_parts(text) is not None
 
-def _is_amount(text):
-    try: parse_amount(text)
+def _is_amount(text, mark=None):
+    try: parse_amount(text, mark)
     except ValueError: return False
     return True
 
@@ -314,7 +314,7 @@ def _candidates(lines):
         body = [r for _, _, r in rows if any(c.strip() for c in r)]
         for skip in (0, 1): # without the first line, which may speak of the account
             if not (roles := _guess_roles(body[skip:])): continue
-            width = Counter(map(len, body)).most_common(1)[0][0]
+            width = Counter(len(r) for r in body if len(r) > 1).most_common(1)[0][0]
             begin = next(line for line, _, r in rows if any(c.strip() for c in r) and r is body[skip])
             yield (False, len(roles) + sum(len(r) == width for r in body) / len(body), -skip), Layout(delimiter, 0, begin, tuple(map(str, range(1, width + 1))), roles)
             break
@@ -392,7 +392,7 @@ def find_signs(
         try: amounts.append((signed(row, roles, mark)[0], row))
         except ValueError: continue
     if "amount" not in roles:
-        sides = [[parse_amount(t, mark)[0] for r in sample if (t := _cell(r, roles.get(role, ()))) and _is_amount(t)] for role in ("debit", "credit")]
+        sides = [[parse_amount(t, mark)[0] for r in sample if (t := _cell(r, roles.get(role, ()))) and _is_amount(t, mark)] for role in ("debit", "credit")]
         return Signs(None, 1, *(-1 if sum(a < 0 for a in side) > sum(a > 0 for a in side) else 1 for side in sides))
     negative, positive = sum(a < 0 for a, _ in amounts), sum(a > 0 for a, _ in amounts)
     for role in ("side", "type", "category", "group"):
@@ -537,7 +537,7 @@ def read_csv(
     if "account" in roles and not mapping and _is_other_side(layout.names[roles["account"][0]], names, n, "payee" in roles, _preamble_account(head)): roles.pop("account")
     fixed = next(iter(layout.units.values()), None) or _preamble_currency(head)
     default = fixed or (mapping.currency if mapping else None) or currency
-    found = {parse_amount(c, mark)[1] for r in sample for k in ("amount", "debit", "credit") if (c := _cell(r, roles.get(k, ()))) and _is_amount(c)} - {None}
+    found = {parse_amount(c, mark)[1] for r in sample for k in ("amount", "debit", "credit") if (c := _cell(r, roles.get(k, ()))) and _is_amount(c, mark)} - {None}
     units = {currency_of(c) for r in sample if (c := _cell(r, roles.get("currency", ())))} - {None}
     if order and not order.certain: order = DateOrder(_default_order(reading, order, next(iter(units or found or {default})), mark, layout), True, order.reason)
     signs = find_signs([r for r in sample if _is_date(_cell(r, roles["date"]))], Layout(layout.delimiter, layout.header, layout.first, layout.names, roles), mark, negate)
@@ -585,7 +585,7 @@ def _read_rows(reading, layout, roles, order, mark, signs, default, own):
             side = side_of(row[signs.side])
             amount = -abs(amount) if side < 0 else abs(amount) if side > 0 else amount
         if signs.factor < 0: amount = -amount
-        if not amount and "split" in roles and (total := _cell(row, roles["split"])) and _is_amount(total) and parse_amount(total, mark)[0]: reading.mark(STRUCTURE, first, last); continue # the parts stand below
+        if not amount and "split" in roles and (total := _cell(row, roles["split"])) and _is_amount(total, mark) and parse_amount(total, mark)[0]: reading.mark(STRUCTURE, first, last); continue # the parts stand below
         description = _describe(row, texts)
         own_here = _account(row, get("account"), own, shared)
         if None not in sides and max(sides) < len(row):
@@ -633,7 +633,7 @@ def _other_row(reading, first, last, row, date, reason, roles, mark):
     amount = next((c for r in ("amount", "debit", "credit") if (c := _cell(row, roles.get(r, ())))), "")
     if texts and _TOTALS.match(texts[0]) and (not _is_date(date) or not amount):
         reading.mark(STRUCTURE, first, last)
-        balance = [c for c in row if _is_amount(c.strip()) and c.strip()]
+        balance = [c for c in row if _is_amount(c.strip(), mark)]
         if re.search(r"balance|saldo|stand|solde", texts[0], re.I) and len(balance) == 1: reading.accounts.setdefault("", {})["opening" if re.search(r"open|begin|start|alter|anfang|previous|brought", texts[0], re.I) else "balance"] = parse_amount(balance[0].strip(), mark)[0]
         return
     reading.records += bool(date and amount)

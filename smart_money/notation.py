@@ -309,6 +309,7 @@ class Reading:
         text: str | None = None, # What to show; the line itself if not given
     ):
         "List a record that is not read."
+        line = max(1, min(line, len(self.lines)))
         self.mark(SKIPPED, line, last)
         self.skipped.append(Skipped(line, show_value(text if text is not None else self.lines[line - 1] if 0 < line <= len(self.lines) else "").strip("'\""), reason))
 
