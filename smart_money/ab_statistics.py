@@ -6,6 +6,7 @@
 from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 import numpy as np
 from scipy import optimize, stats
@@ -281,9 +282,12 @@ def planning_variance(
     return float(adjusted_arms(values, np.zeros(n, int), [0], covariates=covariates).moments[0].variance)
 
 # %% ../nbs/44_ab_statistics.ipynb #af1badae
+@lru_cache
+def _nodes(): return np.polynomial.legendre.leggauss(200)
+
 def _outside(limit, shift, dof):
     """P(|T| > limit) for noncentral t: the estimated standard error is `s` times the true one."""
-    reach, (x, w) = 10 / np.sqrt(2 * dof), np.polynomial.legendre.leggauss(200)
+    reach, (x, w) = 10 / np.sqrt(2 * dof), _nodes()
     low = max(0.0, 1 - reach)
     s = low + (1 + reach - low) * (x + 1) / 2
     density = stats.chi.pdf(s * np.sqrt(dof), dof) * np.sqrt(dof)

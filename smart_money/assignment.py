@@ -99,7 +99,7 @@ def assign(
 ) -> np.ndarray: # Name of the arm, or None for those who do not take part; shape (n,), objects
     """Draw the arm of each unit."""
     e, salt = experiment, experiment.salt
-    takes_part = hash_uniform(unit_ids, salt, "traffic", e.name) < e.traffic
+    takes_part = hash_uniform(unit_ids, salt, "traffic", e.name) < e.traffic if e.traffic < 1 else np.ones(len(unit_ids), bool)
     if e.layer is not None:
         address = hash_uniform(unit_ids, salt, "layer", e.layer)
         takes_part &= (address >= e.slot[0]) & (address < e.slot[1])
