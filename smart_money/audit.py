@@ -91,7 +91,7 @@ def audit(
     say("groups")
     beside = {m: totals[m] for m in ("model", "persistence")}
     groups = {f: group_scores(y, beside, labels, test.groups, n_resamples=n_resamples, n_permutations=n_resamples, random_state=random_state) for f, labels in features.items()}
-    gaps = fairness_audit(y, model.points["window_10"], income, features, test.groups, n_permutations=min(n_resamples, 500), random_state=random_state)
+    gaps = fairness_audit(y, model.points["window_10"], income, features, test.groups, n_permutations=n_resamples, random_state=random_state)
     return Audit(name, currency or "currency", evaluation, card, estimates, ratios, intervals, pit, confidence, plans, groups, gaps)
 
 # %% ../nbs/64_audit.ipynb #f56bf0b5
@@ -149,9 +149,11 @@ def group_findings(
     if not a.groups: return [Finding("note", "**Groups.** Not available: the households do not differ in a known income, age, size or place.")]
     rows = [(f"{feature}: {g}", r) for feature, table in a.groups.items() for (g, m), r in table.iterrows() if m == "mae" and r["n"] >= min_rows]
     covered = [(f"{feature}: {g}", r) for feature, table in a.groups.items() for (g, m), r in table.iterrows() if m == "coverage_80" and r["n"] >= min_rows]
-    worse = [name for name, r in rows if r["value"] > r["persistence"]]
+    clear = [name for name, r in rows if r["persistence apart_low"] > 0]
+    worse = [name for name, r in rows if r["value"] > r["persistence"] and name not in clear]
     off = [f"{name} ({_percent(r['value'], 0)})" for name, r in covered if abs(r["value"] - 0.8) > 0.04 and not r["low"] <= 0.8 <= r["high"]]
-    lines = [Finding("bad" if worse else "good", f"**Groups.** Of {len(rows)} groups with at least {min_rows} rows, " + (f"the total's error is above persistence's in {_listed(worse)}." if worse else "none has a larger error of the total than persistence."))] if rows else []
+    said = [f"clearly above persistence's in {_listed(clear)}"] * bool(clear) + [f"above persistence's, but not beyond chance, in {_listed(worse)}"] * bool(worse)
+    lines = [Finding("bad" if clear else "watch" if worse else "good", f"**Groups.** Of {len(rows)} groups with at least {min_rows} rows, " + (f"the total's error is {' and '.join(said)}." if said else "none has a larger error of the total than persistence."))] if rows else []
     if covered: lines.append(Finding("watch" if off else "good", "**Coverage by group.** The 80 % range " + (f"is off by more than four points, beyond chance, for {_listed(off)}." if off else "is within four points, or within chance, in each of them.")))
     real = [f"{measure} by {feature} ({r['gap']:.2f}; chance: {r['chance']:.2f})" for (feature, measure), r in a.gaps.iterrows() if r["p (Holm)"] < 0.05]
     lines.append(Finding("note" if real else "good", "**Gaps.** " + (f"Beyond what shuffled labels show: {_listed(real)}. A gap in demographic parity says that groups spend different shares of their incomes, which incomes alone bring about; a gap in equalized odds says that some are forecast better." if real else

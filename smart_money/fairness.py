@@ -4,7 +4,7 @@
 
 # %% ../nbs/58_fairness.ipynb #f8dcc922
 from __future__ import annotations
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 from . import metrics
@@ -14,7 +14,7 @@ from .schema import TOTAL
 
 # %% auto #0
 __all__ = ['quantile_groups', 'band_groups', 'standard_groups', 'settled_labels', 'group_sums', 'shuffled_sums', 'group_scores',
-           'group_table', 'holm', 'fairness_audit']
+           'group_table', 'holm', 'parity_gaps', 'odds_gaps', 'permutation_gaps', 'fairness_audit']
 
 # %% ../nbs/58_fairness.ipynb #9975960d
 def quantile_groups(
@@ -103,7 +103,7 @@ def group_scores(
     n_resamples: int = 1000, # Bootstrap samples
     n_permutations: int = 500, # Shuffles of labels
     random_state: int = 0, # Seed
-) -> pd.DataFrame: # A row per group and score: n, households, value, low, high, chance_low, chance_high, and each other method's value
+) -> pd.DataFrame: # A row per group and score: n, households, value, low, high, chance_low, chance_high, and each other method's value, with the interval of the model's less its (`… apart_low`, `… apart_high`)
     """Scores per group with their intervals, beside what groups of that size show by chance, and the other methods on the same people.
 
     A household whose label changes over time keeps its first. Raises `ValueError` if a label is missing or there are fewer than two households."""
@@ -116,12 +116,14 @@ def group_scores(
     read = lambda s: scores_from_sums(s, metric_names)
     value, drawn = read(sums.sum(0)), read(resampled_sums(sums, n_resamples=n_resamples, random_state=random_state))
     null = read(shuffled_sums(sums.sum(1), codes[first], len(names), n_permutations=n_permutations, random_state=random_state))
-    beside = {m: read(group_sums(score_terms(y_true, forecasts[m]), codes, groups, len(names)).sum(0)) for m in others}
+    theirs = {m: group_sums(score_terms(y_true, forecasts[m]), codes, groups, len(names)) for m in others}
+    beside, apart = {m: read(s.sum(0)) for m, s in theirs.items()}, {m: read(resampled_sums(s, n_resamples=n_resamples, random_state=random_state)) for m, s in theirs.items()} # the same draws
     n, rows = sums.sum(0)[:, TERMS.index("rows")], {}
     for g, name in enumerate(names):
         for metric in metric_names:
             e, (low, high) = percentile_interval(value[metric][g], drawn[metric][:, g]), np.nanquantile(null[metric][:, g], [0.025, 0.975]) if not np.isnan(null[metric][:, g]).all() else (np.nan, np.nan)
-            rows[str(name), metric] = {"n": int(n[g]), "households": int(members[g]), "value": e.value, "low": e.low, "high": e.high, "chance_low": low, "chance_high": high, **{m: beside[m][metric][g] for m in others}}
+            rows[str(name), metric] = {"n": int(n[g]), "households": int(members[g]), "value": e.value, "low": e.low, "high": e.high, "chance_low": low, "chance_high": high, **{m: beside[m][metric][g] for m in others},
+                                      **{f"{m} {end}": v for m in others for d in [percentile_interval(0.0, drawn[metric][:, g] - apart[m][metric][:, g])] for end, v in (("apart_low", d.low), ("apart_high", d.high))}}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis(["group", "metric"])
 
 # %% ../nbs/58_fairness.ipynb #0613363e
@@ -153,7 +155,93 @@ def holm(
     adjusted[order] = np.minimum(np.maximum.accumulate(p[order] * np.arange(len(order), 0, -1)), 1)
     return adjusted
 
-# %% ../nbs/58_fairness.ipynb #781dae32
+# %% ../nbs/58_fairness.ipynb #647c76ca
+def _blocks(n_rows, shape):
+    "Leading positions in pieces that fit into memory."
+    count, size = int(np.prod(shape)), max(1, 2_000_000 // max(n_rows, 1))
+    return [slice(i, i + size) for i in range(0, count, size)]
+
+def _leading(codes, weights):
+    "Codes and weights with one common leading axis, and the shape to give back."
+    shape = np.broadcast_shapes(codes.shape, weights.shape)
+    flat = lambda a: np.broadcast_to(a, shape).reshape(-1, shape[-1])
+    return flat(codes), flat(weights), shape[:-1]
+
+def parity_gaps(
+    budget_share: np.ndarray, # Budget ÷ income, shape (n,); NaN = unknown, skipped
+    codes: np.ndarray, # Group of each row, 0 … G − 1, shape (..., n)
+    n_groups: int, # G
+    *,
+    sample_weight: np.ndarray | float = 1.0, # Weights, shape (..., n)
+) -> np.ndarray: # `demographic_parity(...).gap` under each labelling and weighting, shape (...)
+    """Demographic parity gaps of many labellings or weightings."""
+    x = np.asarray(budget_share, float)
+    known = np.flatnonzero(~np.isnan(x))
+    order = known[np.argsort(x[known], kind="stable")]
+    if not len(order): return np.full(np.broadcast_shapes(np.shape(codes)[:-1], np.shape(sample_weight)[:-1]), np.nan)
+    c, w, shape = _leading(np.asarray(codes)[..., order], np.asarray(sample_weight, float)[..., order] if np.ndim(sample_weight) else np.full(len(order), float(sample_weight)))
+    ends, gaps = np.append(np.diff(x[order]) > 0, True), np.empty(len(c))
+    for part in _blocks(len(order), len(c)):
+        whole = np.cumsum(w[part], axis=1)[:, ends]
+        whole, largest, groups = whole / whole[:, -1:], np.zeros(len(whole)), np.zeros(len(whole))
+        for g in range(n_groups):
+            member = np.cumsum(np.where(c[part] == g, w[part], 0), axis=1)[:, ends]
+            there = member[:, -1] > 0
+            distance = np.abs(member / np.where(there, member[:, -1], 1)[:, None] - whole).max(1)
+            largest, groups = np.where(there, np.maximum(largest, distance), largest), groups + there
+        gaps[part] = np.where(groups > 1, largest, np.nan)
+    return gaps.reshape(shape)[()]
+
+
+def odds_gaps(
+    y_true: np.ndarray, # Outcomes, shape (n,); NaN and ≤ 0 are skipped
+    y_pred: np.ndarray, # Forecasts or budgets, shape (n,)
+    codes: np.ndarray, # Group of each row, 0 … G − 1, shape (..., n)
+    n_groups: int, # G
+    *,
+    n_bins: int = 3, # Bins of the outcome with about equally many rows
+    tolerance: float = 0.1, # What counts as met, as a share of the outcome
+    min_size: int = 30, # Rows below which a cell does not count
+    sample_weight: np.ndarray | float = 1.0, # Weights, shape (..., n)
+) -> np.ndarray: # `equalized_odds(...).gap` under each labelling and weighting, shape (...); bins are those of all rows
+    """Equalized odds gaps of many labellings or weightings."""
+    y, p = np.asarray(y_true, float), np.asarray(y_pred, float)
+    on = np.flatnonzero(y > 0)
+    if not len(on): return np.full(np.broadcast_shapes(np.shape(codes)[:-1], np.shape(sample_weight)[:-1]), np.nan)
+    y, p = y[on], p[on]
+    bins = np.eye(n_bins)[np.searchsorted(np.quantile(y, np.arange(1, n_bins) / n_bins), y, side="right")]
+    terms = np.concatenate([bins, bins * (np.abs(y - p) <= (tolerance + 1e-9) * y)[:, None]], axis=1)
+    c, w, shape = _leading(np.asarray(codes)[..., on], np.asarray(sample_weight, float)[..., on] if np.ndim(sample_weight) else np.full(len(on), float(sample_weight)))
+    gaps = np.empty(len(c))
+    for part in _blocks(len(on), len(c)):
+        low, high, groups = (np.full((len(c[part]), n_bins), v) for v in (np.inf, -np.inf, 0.0))
+        for g in range(n_groups):
+            mine = np.where(c[part] == g, w[part], 0)
+            sums, enough = mine @ terms, (mine > 0) @ bins >= max(min_size, 1)
+            share = sums[:, n_bins:] / np.where(enough, sums[:, :n_bins], 1)
+            low, high, groups = np.where(enough, np.minimum(low, share), low), np.where(enough, np.maximum(high, share), high), groups + enough
+        spread = np.where(groups > 1, high - low, -np.inf).max(1)
+        gaps[part] = np.where(np.isfinite(spread), spread, np.nan)
+    return gaps.reshape(shape)[()]
+
+# %% ../nbs/58_fairness.ipynb #69ec7abd
+def permutation_gaps(
+    gaps: Callable[[np.ndarray], np.ndarray], # Codes of shape (..., n) → gaps of shape (...)
+    codes: np.ndarray, # Group of each row, one per household, shape (n,)
+    groups: np.ndarray, # Household of each row, shape (n,)
+    *,
+    n_permutations: int = 500, # Shuffles
+    random_state: int = 0, # Seed
+) -> metrics.PermutationNull: # The gap and its null
+    """A gap beside those of labels shuffled among households."""
+    _, first, who = np.unique(np.asarray(groups), return_index=True, return_inverse=True)
+    observed = float(gaps(codes))
+    null = gaps(np.random.default_rng(random_state).permuted(np.broadcast_to(codes[first], (n_permutations, len(first))), axis=1)[:, who])
+    null = null[~np.isnan(null)]
+    if np.isnan(observed) or not len(null): return metrics.PermutationNull(observed, *[float("nan")] * 3, len(null))
+    return metrics.PermutationNull(observed, float(np.median(null)), float(np.quantile(null, 0.95)), float((1 + (null >= observed - 1e-12).sum()) / (1 + len(null))), len(null))
+
+
 def fairness_audit(
     y_true: np.ndarray, # Total spending, shape (n,); NaN = unknown, skipped
     y_pred: np.ndarray, # Forecast or budgeted totals, shape (n,)
@@ -161,7 +249,7 @@ def fairness_audit(
     sensitive_features: Mapping[str, np.ndarray], # Feature → labels, shape (n,)
     groups: np.ndarray, # Household of each row, shape (n,)
     *,
-    n_permutations: int = 200, # Shuffles
+    n_permutations: int = 500, # Shuffles
     random_state: int = 0, # Seed
 ) -> pd.DataFrame: # One row per feature and measure: gap, typical and high gap by chance, p-value, p-value adjusted for their number
     """Gaps between groups beside what chance alone would give.
@@ -169,11 +257,12 @@ def fairness_audit(
     A household whose label changes over time keeps its first."""
     income, y_pred = np.asarray(income, float), np.asarray(y_pred, float)
     share = np.divide(y_pred, income, out=np.full(len(income), np.nan), where=income > 0)
-    measures = {"demographic parity": lambda g: metrics.demographic_parity(share, g).gap, "equalized odds": lambda g: metrics.equalized_odds(y_true, y_pred, g).gap}
     rows = {}
     for feature, labels in sensitive_features.items():
-        for measure, gap in measures.items():
-            null = metrics.permutation_null(gap, settled_labels(labels, groups), groups=groups, n_permutations=n_permutations, random_state=random_state)
+        names, codes = metrics.group_codes(settled_labels(labels, groups))
+        measures = {"demographic parity": lambda c: parity_gaps(share, c, len(names)), "equalized odds": lambda c: odds_gaps(y_true, y_pred, c, len(names))}
+        for measure, gaps in measures.items():
+            null = permutation_gaps(gaps, codes, groups, n_permutations=n_permutations, random_state=random_state)
             rows[feature, measure] = {"gap": null.observed, "typical by chance": null.typical, "chance": null.high, "p": null.p_value}
     index = pd.MultiIndex.from_tuples(list(rows), names=["feature", "measure"])
     table = pd.DataFrame(list(rows.values()), index=index, columns=["gap", "typical by chance", "chance", "p"]).astype(float)

@@ -334,7 +334,7 @@ def group_codes(
 
     Raises `ValueError` if a label is missing: call it "unknown" instead, so that it is a group of its own."""
     labels = np.asarray(sensitive_features)
-    if any(v is None or v != v for v in labels.ravel().tolist()): raise ValueError('Got a missing group label, but expected one per row; label such rows "unknown".')
+    if labels.dtype.kind in "fOmM" and any(v is None or v != v for v in labels.ravel().tolist()): raise ValueError('Got a missing group label, but expected one per row; label such rows "unknown".')
     return np.unique(labels, return_inverse=True)
 
 # %% ../nbs/10_metrics.ipynb #0dba793d

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 from . import metrics
 from .baselines import Forecast, household_sums, percentile_interval, resampled_sums, score_terms, scores_from_sums
-from .fairness import settled_labels
+from .fairness import odds_gaps, parity_gaps, settled_labels
 
 # %% auto #0
 __all__ = ['SPECIFICATION', 'specification_metrics']
@@ -64,21 +64,24 @@ def _gaps(y, p, income, features, groups, w, draws):
     if features is None: return {"demographic_parity": None, "equalized_odds": None}, {}
     features = {name: settled_labels(labels, groups) for name, labels in (features.items() if isinstance(features, Mapping) else {"": features}.items())}
     share = None if income is None else np.divide(p, income, out=np.full(len(p), np.nan), where=np.asarray(income, float) > 0)
-    gaps = {"equalized_odds": lambda w: _largest([metrics.equalized_odds(y, p, g, sample_weight=w).gap for g in features.values()])}
-    if share is not None: gaps = {"demographic_parity": lambda w: _largest([metrics.demographic_parity(share, g, sample_weight=w).gap for g in features.values()]), **gaps}
-    weights = _resampled_weights(groups, w, min(draws["n_resamples"], 200), draws["random_state"])
-    found, intervals = {"demographic_parity": None}, {}
+    coded = [metrics.group_codes(g) for g in features.values()]
+    gaps = {"equalized_odds": lambda w: _largest([odds_gaps(y, p, c, len(names), sample_weight=w) for names, c in coded])}
+    if share is not None: gaps = {"demographic_parity": lambda w: _largest([parity_gaps(share, c, len(names), sample_weight=w) for names, c in coded]), **gaps}
+    weights, found, intervals = _resampled_weights(groups, w, **draws), {"demographic_parity": None}, {}
     for name, gap in gaps.items():
-        value, drawn = gap(w), np.array([gap(v) for v in weights])
-        found[name] = float(value) if np.isfinite(value) else None
-        e = percentile_interval(value, drawn)
-        intervals[name] = [max(0.0, 2 * value - e.high), max(0.0, 2 * value - e.low)]
+        value = gap(w)
+        found[name], e = float(value) if np.isfinite(value) else None, percentile_interval(value, gap(weights))
+        intervals[name] = [np.nan, np.nan] if np.isnan(e.low) else [max(0.0, 2 * value - e.high), max(0.0, 2 * value - e.low)]
     return found, intervals
 
-def _largest(values): return np.nanmax(values) if not np.isnan(values).all() else np.nan
+def _largest(gaps):
+    "The largest over features; NaN where none can be computed."
+    stacked = np.array(gaps)
+    return np.where(np.isnan(stacked).all(0), np.nan, np.nan_to_num(stacked, nan=-np.inf).max(0))
 
 def _resampled_weights(groups, w, n_resamples, random_state):
-    "Weights of each row in samples of households."
+    "Weights of each row in samples of households, shape (R, n)."
     _, who = np.unique(np.asarray(groups), return_inverse=True)
-    rng, H = np.random.default_rng(random_state), who.max() + 1
-    return [rng.multinomial(H, np.full(H, 1 / H))[who] * w for _ in range(n_resamples)] if H > 1 else []
+    H = who.max() + 1
+    counts = np.random.default_rng(random_state).multinomial(H, np.full(H, 1 / H), size=min(n_resamples, 20_000_000 // len(who) + 20))
+    return counts[:, who] * w if H > 1 else np.full((1, len(who)), np.nan)
