@@ -18,7 +18,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import GroupKFold
 from sklearn.neural_network import MLPClassifier
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 from threadpoolctl import threadpool_limits
 
 from .distributions import QuantileTable
@@ -184,6 +184,7 @@ class BudgetEnsembleModel(StackedForecaster, RegressorMixin, BaseEstimator):
         "Learn the stages and the pool; keep what the out-of-fold forecasts said of every training row (`oof_`)."
         self._say(0.0, "preparing")
         X, y = self._check_training(X, y)
+        if sample_weight is not None: sample_weight = _check_sample_weight(sample_weight, X, dtype=float, ensure_non_negative=True)
         if self.preset == "specification":
             self.literal_ = SpecificationEnsemble(random_forest=self.random_forest, gradient_boosting=self.gradient_boosting, neural_network=self.neural_network, n_jobs=self.n_jobs, random_state=self.random_state).fit(X, y)
             return self
@@ -216,12 +217,19 @@ class BudgetEnsembleModel(StackedForecaster, RegressorMixin, BaseEstimator):
         if self.preset == "specification": return self.literal_.predict_distribution(self._checked(X))
         return super().predict_distribution(X, chunk)
 
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan, tags.target_tags.multi_output = True, True
+        return tags
+
     def _say(self, share, what):
         if self.progress: self.progress(share, what)
 
     def _check_training(self, X, y):
+        if y is None: raise ValueError("BudgetEnsembleModel requires y to be passed, but the target y is None.")
         X = validate_data(self, X, dtype=float, ensure_all_finite="allow-nan", ensure_min_samples=2)
         y = np.asarray(y, float)
+        if y.ndim > 2: raise ValueError(f"Got y with {y.ndim} axes, but expected one row for each row of X and one column for each target.")
         if self.preset not in ("pool", "specification"): raise ValueError(f"Got preset={self.preset!r}, but expected 'pool' or 'specification'.")
         if wrong := set(self.mean_learners) - {"ridge", "residual", "boosting"}: raise ValueError(f"Got mean_learners {sorted(wrong)}, but expected 'ridge', 'residual' or 'boosting'.")
         if len(y) != len(X): raise ValueError(f"Got {len(X)} rows of X and {len(y)} of y, but expected as many of both.")

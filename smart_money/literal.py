@@ -80,7 +80,7 @@ class SpecificationEnsemble(RegressorMixin, BaseEstimator):
 
     def _base_models(self):
         seeded = dict(random_state=self.random_state)
-        forest = self.random_forest or RandomForestRegressor(n_estimators=100, max_depth=12, min_samples_split=5)
-        boosting = self.gradient_boosting or GradientBoostingRegressor(n_estimators=100, learning_rate=0.1, max_depth=8)
-        network = self.neural_network or MLPRegressor(hidden_layer_sizes=(128, 64, 32), activation="relu", solver="adam")
+        forest = RandomForestRegressor(n_estimators=100, max_depth=12, min_samples_split=5) if self.random_forest is None else self.random_forest
+        boosting = GradientBoostingRegressor(n_estimators=100, learning_rate=0.1, max_depth=8) if self.gradient_boosting is None else self.gradient_boosting
+        network = MLPRegressor(hidden_layer_sizes=(128, 64, 32), activation="relu", solver="adam") if self.neural_network is None else self.neural_network
         return clone(forest).set_params(n_jobs=self.n_jobs, **seeded), MultiOutputRegressor(clone(boosting).set_params(**seeded)), clone(network).set_params(**seeded)
