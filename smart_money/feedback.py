@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from .allocation import allocate, infer_weights
@@ -24,9 +24,15 @@ from .schema import CATEGORY_NAMES, PROFILE_COLUMNS, TOTAL, Amount, CategoryName
 # %% ../nbs/55_feedback.ipynb #527f3908
 MAX_USER_ID = 128 # characters
 
+def _of_length(most: int, least: int = 0) -> AfterValidator:
+    def check(value: str | None) -> str | None:
+        if not least <= len(value or "") <= most: raise PydanticCustomError("length", "too short or too long")
+        return value
+    return AfterValidator(check)
+
 class Feedback(Record):
     "What one user says about one month's plan."
-    user_id: Annotated[Text, Field(min_length=1, max_length=MAX_USER_ID)] = Field(description=f"a pseudonym: text of 1 to {MAX_USER_ID} printable characters")
+    user_id: Annotated[Text, _of_length(MAX_USER_ID, 1)] = Field(description=f"a pseudonym: text of 1 to {MAX_USER_ID} printable characters")
     period: Date | None = Field(None, description="a day of the month that it is about, such as 2024-03-01")
     currency: Currency = Field(None, description="three letters of ISO 4217 such as 'USD'")
     rating: Annotated[Whole, Field(ge=1, le=5)] | None = Field(None, description="a whole number from 1 (bad) to 5 (good)")
@@ -35,7 +41,7 @@ class Feedback(Record):
     actuals: dict[CategoryName, Amount] = Field({}, description="what was spent in the month: a table {category: amount from 0 to 1e12}")
     budget: dict[CategoryName, Amount] = Field({}, description="the plan that it is about: a table {category: amount from 0 to 1e12}")
     profile: dict = Field({}, description="a table with some of the names of a user profile")
-    model_id: Annotated[Text, Field(max_length=200)] = Field(None, description="text of at most 200 printable characters")
+    model_id: Annotated[Text, _of_length(200)] = Field(None, description="text of at most 200 printable characters")
 
     @model_validator(mode="after")
     def _consistent(self):
@@ -44,6 +50,8 @@ class Feedback(Record):
             found.append(("rating", "nothing to learn from", "at least one of rating, adherence, overrides, actuals"))
         if self.period is None and self.actuals:
             found.append(("period", "nothing", "the month of the actual spending, such as 2024-03-01"))
+        if self.period is not None and not 1970 <= self.period.year <= 2200:
+            found.append(("period", str(self.period), "a month from 1970 to 2200"))
         if self.currency is None and (self.overrides or self.actuals or self.budget or "monthly_income" in self.profile):
             found.append(("currency", "nothing", "the currency of the amounts: three letters of ISO 4217 such as 'USD'"))
         found += _profile_problems(self.profile)

@@ -21,10 +21,10 @@ from . import database as db # first: it says which extra to install
 import sqlalchemy as sa
 
 from .database import StoreError
-from .events import (AMOUNTS, IdempotencyConflict, Stored, add_lesson, assign, body_hash, event_rows, insert, insert_feedback, insert_new, json_ready, known_experiment, last_words,
+from .events import (AMOUNTS, IdempotencyConflict, Stored, add_lesson, assign, body_hash, check_names, event_rows, insert, insert_feedback, insert_new, json_ready, known_experiment, last_words,
                                 latest_weights, lock_name, once, profile_at, profiles_by_user, user_key, within)
 from .feedback import Feedback, UserWeights
-from .schema import ID_COLUMNS, PROFILE_COLUMNS, InputError, Problem, parse, show_value, spend_column
+from .schema import ID_COLUMNS, PROFILE_COLUMNS, InputError, Problem, parse, spend_column
 
 # %% ../nbs/71_store.ipynb #b9962154
 MIN_SECRET = 16 # bytes
@@ -238,8 +238,7 @@ class ModelEvents(OpenStore):
         return found[0] if found else None
 
     def _record(self, scope, table, row, key, recorded_at):
-        wrong = [Problem(name, show_value(value), "text of 1 to 200 characters") for name, value in row.items() if name in ("model_id", "kind") and not (isinstance(value, str) and 1 <= len(value) <= 200)]
-        if wrong: raise InputError(*wrong)
+        check_names("", {name: row[name] for name in ("model_id", "kind") if name in row})
         now = recorded_at or self._now()
         with self._write() as c: return once(c, scope, key, None, row, now, lambda: insert(c, table, now, row))
 
@@ -251,7 +250,7 @@ class ExperimentEvents(OpenStore):
         config: Mapping, # Arms, salt and all that must not change
     ) -> bool: # False: it was there already, the same
         "Keep an experiment; raises `IdempotencyConflict` if it is there with another configuration."
-        if not isinstance(name, str) or not 1 <= len(name) <= 200: raise InputError(Problem("experiment", show_value(name), "text of 1 to 200 characters"))
+        check_names("experiment", dict(name=name))
         config = json_ready(config, "config")
         with self._write() as c:
             new = insert_new(c, db.experiments, dict(name=name, recorded_at=self._now(), config=config))
