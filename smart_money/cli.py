@@ -636,14 +636,6 @@ def statement_remarks(
     return lines + list(statements.notes) + ([f"{statements.repeated} bookings stand in more than one file and count once"] if statements.repeated else [])
 
 # %% ../nbs/73_cli.ipynb #6befaf9c
-def _categorized(items):
-    "The transactions with categories and kinds where the file, or the categorizer, knows them."
-    from smart_money.categorization import Categorizer
-    if not items: return []
-    answers = Categorizer().categorize(items)
-    known = lambda t, c: t.category or t.kind not in (None, "spending") or c.uncertain or t.kind and c.kind != t.kind
-    return [t if known(t, c) else t.model_copy(update={"category": c.category, "kind": c.kind}) for t, c in zip(items, answers)]
-
 @app.command("import")
 def import_files(
     files: Annotated[list[Path], typer.Argument(metavar="FILE…", help="Bank files: CSV, OFX, QFX, QIF, CAMT, MT940, a ledger, hledger or beancount journal, exports of budget programs.")],
@@ -663,12 +655,13 @@ def import_files(
 ):
     "Read bank files, each booking once, and make a panel of them."
     from smart_money import bank_csv
+    from smart_money.categorization import assign_categories
     from smart_money.collection import write_panel
     from smart_money.schema import load_household
     from smart_money.statements import mark_transfers, read_statements, spending_panel, write_transactions
     who = load_household(profile).user_profile if profile else None
     with Progress("Reading"): found = read_statements(files, mapping=mapping, currency=currency, day_first=day_first, account=account, own_accounts=own_accounts, negate=negate)
-    with Progress("Sorting"): items = _categorized(mark_transfers(found.items))
+    with Progress("Sorting"): items = assign_categories(mark_transfers(found.items))[0] if found.items else []
     panel = spending_panel(items, household_id=household, profile=who, currency=currency, unknown="others" if unknown_as_others else None, transfers=False) if out else None
     if save_mapping:
         first = next((s.mapping for s in found.statements if s.mapping), None)
