@@ -74,6 +74,7 @@ def _inner_edges(x, n_groups):
     x = x[~np.isnan(x)]
     values = np.unique(x)
     if len(values) < 2: return np.empty(0)
+    if len(values) <= n_groups: return (values[:-1] + values[1:]) / 2 # a few values: each its own group, however many households share it
     position = np.searchsorted(values, np.quantile(x, np.arange(1, n_groups) / n_groups, method="lower"))
     below = np.minimum(position, len(values) - 2)
     return np.unique((values[below] + values[below + 1]) / 2)
