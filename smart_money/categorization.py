@@ -123,20 +123,27 @@ class KnownNames:
         return best, value
 
 # %% ../nbs/25_categorization.ipynb #1729a389
-def _each(name: str, values, n: int, good, expected: str) -> list:
+def _each(name: str, values, n: int, good, expected: str, read=lambda v: v) -> list:
     "A list of n checked values, None where not known."
     if values is None: return [None] * n
-    values = [None if v is None or v != v else v for v in (values.tolist() if isinstance(values, np.ndarray) else values)]
+    values = [None if v is None or v != v else read(v) for v in (values.tolist() if isinstance(values, np.ndarray) else values)]
     if len(values) != n: raise _wrong(name, f"{len(values)} values", f"{n}, one per description")
     bad = [i for i, v in enumerate(values) if v is not None and not good(v)]
     if bad: raise InputError(*(Problem(f"{name}[{i}]", show_value(values[i]), expected) for i in bad[:20]))
     return values
 
 
+def _day(value):
+    "A date from a date, its ISO text or numpy's; anything else stays for the check to refuse."
+    if isinstance(value, np.datetime64): return value.astype("datetime64[D]").item()
+    try: return dt.date.fromisoformat(value[:10]) if isinstance(value, str) else value
+    except ValueError: return value
+
+
 def read_bookings(
     descriptions: Sequence, # Descriptions, or `Transaction`s (or tables with their fields), which bring the rest along
     amounts: Sequence | None = None, # Signed amounts, negative for money out
-    dates: Sequence | None = None, # `datetime.date`s
+    dates: Sequence | None = None, # `datetime.date`s, ISO texts, or numpy's or pandas' dates
     accounts: Sequence[str] | None = None, # Accounts
     mccs: Sequence[str] | None = None, # Merchant category codes, text of four digits
 ) -> Bookings: # As columns
@@ -150,7 +157,7 @@ def read_bookings(
     n = len(items)
     text = _each("descriptions", items, n, lambda v: isinstance(v, str), "text")
     number = lambda v: isinstance(v, (int, float, Decimal)) and not isinstance(v, bool) and math.isfinite(v)
-    return bookings([t or "" for t in text], _each("amounts", amounts, n, number, "a finite number"), _each("dates", dates, n, lambda v: isinstance(v, dt.date), "a date"),
+    return bookings([t or "" for t in text], _each("amounts", amounts, n, number, "a finite number"), _each("dates", list(dates) if isinstance(dates, np.ndarray) else dates, n, lambda v: isinstance(v, dt.date), "a date such as 2024-03-31", _day),
                     _each("accounts", accounts, n, lambda v: isinstance(v, str), "text"),
                     _each("mccs", mccs, n, lambda v: isinstance(v, str) and re.fullmatch("[0-9]{4}", v), "text of four digits such as '5411'"))
 
@@ -427,7 +434,8 @@ class Categorizer:
         like = label_likeness(X, classes, model) if classes != KNOWN_LABELS else np.zeros((n, L))
         first = _first_of(merchant, rows.day, n)
         self.classes_, self.rows_, self.labels_, self.weight_, self.index_, self.learned_rules_ = classes, rows, list(labels), weight, index, tuple(self.rules)
-        self.weights_ = fit_weights(self._evidence(by_group, by_name, like, self.around_.log_ratios(rows.take(first), y[first])), y[first])
+        e = self.name_.exact_ if n else np.zeros(0, int)
+        self.weights_ = fit_weights(self._evidence(by_group[e], by_name[e], like[e], self.around_.log_ratios(rows.take(first[e]), y[first[e]])), y[first[e]])
         chance = np.empty(len(rows))
         for at in _pieces(len(rows)):
             m = merchant[at]

@@ -179,21 +179,23 @@ class NameEvidence:
         "Learn from merchants."
         n, self.base_ = len(d), d.mean(0)
         h, target = np.sqrt(q), d - d.mean(0)
-        part = np.arange(n) if n <= MOST_INVERTED else np.sort(np.random.default_rng(0).permutation(n)[:MOST_INVERTED])
-        kernel = (X[part] @ X[part].T).toarray() + h[part] @ h[part].T
-        inverse = np.linalg.inv(kernel + self.damping * np.eye(len(part)))
+        self.exact_ = part = np.arange(n) if n <= MOST_INVERTED else np.sort(np.random.default_rng(0).permutation(n)[:MOST_INVERTED])
+        inverse = np.linalg.inv((X[part] @ X[part].T).toarray() + h[part] @ h[part].T + self.damping * np.eye(len(part)))
         a = inverse @ target[part]
-        without = np.empty_like(d)
+        self._hold(X[part], h[part], a)
+        without = self.scores(X, q) if len(part) < n else np.empty_like(d) # without itself: all that are not in the part
         without[part] = d[part] - a / np.diag(inverse)[:, None]
         if len(part) < n:
-            rest = np.setdiff1d(np.arange(n), part)
-            without[rest] = ((X[rest] @ X[part].T).toarray() + h[rest] @ h[part].T) @ a + self.base_
-            a = ridge_steps(sparse.hstack([X, sparse.csr_matrix(h)]).tocsr(), target, self.damping, 12)
+            shared = X[:, np.bincount(X.indices, minlength=X.shape[1]) > 1]
+            self._hold(X, h, ridge_steps(shared, target.astype(np.float32), self.damping, 6, h.astype(np.float32)))
+        return without
+
+    def _hold(self, X, h, a):
+        "From coefficients of names to weights of pieces and groups."
         used = np.unique(X.indices)
         self.column_ = np.full(X.shape[1], -1, np.int32)
         self.column_[used] = np.arange(len(used))
         self.of_pieces_, self.of_groups_ = np.asarray(X[:, used].T @ a, np.float32), h.T @ a
-        return without
 
     def scores(self,
         X: sparse.csr_matrix, # Pieces of names, shape (n, 2**18)

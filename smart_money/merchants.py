@@ -236,12 +236,13 @@ def ridge_steps(
     Y: np.ndarray, # Targets, shape (n, k)
     damping: float, # Ridge penalty, > 0
     n_steps: int = 10, # Steps of conjugate gradients
-) -> np.ndarray: # Dual coefficients `a`, shape (n, k): the weights are `A.T @ a`
-    "Solve (A Aᵀ + damping I) a = Y, roughly."
+    H: np.ndarray | None = None, # Further features, dense, shape (n, h)
+) -> np.ndarray: # Dual coefficients `a`, shape (n, k): the weights are `A.T @ a` and `H.T @ a`
+    "Solve (A Aᵀ + H Hᵀ + damping I) a = Y, roughly."
     a, rest, transposed = np.zeros_like(Y), Y.copy(), A.T.tocsr()
     step, size = rest.copy(), (rest * rest).sum(0)
     for _ in range(n_steps):
-        image = A @ (transposed @ step) + damping * step
+        image = A @ (transposed @ step) + damping * step + (0 if H is None else H @ (H.T @ step))
         length = size / np.maximum((step * image).sum(0), 1e-30)
         a += length * step
         rest -= length * image
