@@ -225,7 +225,7 @@ class Record(BaseModel):
 
 class UserProfile(Record):
     "Who the household is. `monthly_income` is take-home: after tax, per month, in the market's currency."
-    monthly_income: Annotated[Number, Field(gt=0, le=MAX_AMOUNT)] = Field(description="take-home income per month, a number above 0 and at most 1e12")
+    monthly_income: Annotated[Number, Field(ge=0.01, le=MAX_AMOUNT)] = Field(description="take-home income per month, a number from 0.01 to 1e12")
     age: Annotated[Whole, Field(ge=18, le=100)] = Field(description="a whole number of years from 18 to 100")
     location: Text = Field(None, description="text such as 'Austin, TX', 'California' or 'Mumbai'")
     household_size: Annotated[Whole, Field(ge=1, le=50)] | None = Field(None, description="a whole number of persons from 1 to 50")

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from . import metrics
+from .explanation import permutation_importance
 from .features import FeatureEngineer, Windows, mask_histories, windows_from_panel
 import smart_money
 from .inference import PackedModel, pack
@@ -127,17 +128,10 @@ def feature_importance(
     families: list[str], # Family of each column of `X`
     random_state: int, # Seed of the shuffles
 ) -> dict[str, float]: # Family → share by which the CRPS of the total rises without it, largest first
-    "Permutation importance (Breiman 2001, section 10) of whole families of features: shuffle them among households and see what the forecast loses."
-    rng, known = np.random.default_rng(random_state), np.isfinite(y[:, -1])
-    X, total, kinds = X[known], y[known, -1], np.array(families)
-    loss = lambda X: float(model.predict_distribution(X)[:, -1].crps(total).mean())
-    base, rises = loss(X), {}
-    for family in sorted(set(families)):
-        shuffled = X.copy()
-        columns = np.flatnonzero(kinds == family)
-        shuffled[:, columns] = X[rng.permutation(len(X))][:, columns]
-        rises[family] = loss(shuffled) / base - 1
-    return dict(sorted(rises.items(), key=lambda item: -item[1]))
+    "Permutation importance of whole families of features, one shuffle each."
+    known = np.isfinite(y[:, -1])
+    loss = lambda X: float(model.predict_distribution(X)[:, -1].crps(y[known, -1]).mean())
+    return {family: rise for family, (rise, _) in permutation_importance(loss, X[known], families, n_repeats=1, random_state=random_state).items()}
 
 # %% ../nbs/53_training.ipynb #db12ab1c
 @dataclass(frozen=True)
