@@ -659,6 +659,8 @@ def import_files(
     from smart_money.collection import write_panel
     from smart_money.schema import load_household
     from smart_money.statements import mark_transfers, read_statements, spending_panel, write_transactions
+    for path in filter(None, (out, transactions, save_mapping)):
+        if not path.absolute().parent.is_dir(): raise typer.BadParameter(f"the folder {str(path.parent)!r} does not exist. Make it, or name another one.")
     who = load_household(profile).user_profile if profile else None
     with Progress("Reading"): found = read_statements(files, mapping=mapping, currency=currency, day_first=day_first, account=account, own_accounts=own_accounts, negate=negate)
     with Progress("Sorting"): items = assign_categories(mark_transfers(found.items))[0] if found.items else []
