@@ -14,7 +14,7 @@ import pandas as pd
 from .audit_plots import METHOD_LABELS, plot_coverage, plot_groups, plot_methods, plot_pit, plot_ratios
 from .calibration import ConfidenceCheck, IntervalCheck, PitHistogram, check_confidence, check_intervals, pit_histogram
 from .evaluation import Evaluation, PlanOutcomes, plain, plan_outcomes
-from .fairness import fairness_audit, group_scores, standard_groups
+from .fairness import MIN_HOUSEHOLDS, fairness_audit, group_scores, standard_groups
 from .metrics import Estimate
 from .plotting import category_label, plot_reliability
 from .report import Bullets, Figure, Finding, Report, Section, Table, Text
@@ -244,9 +244,9 @@ def group_tables(
         for g, w in by["within_10"].iterrows():
             e, c = by["mae"].loc[g], by["coverage_80"].loc[g]
             beyond = lambda r: " ▲" if r["value"] > r["chance_high"] else " ▼" if r["value"] < r["chance_low"] else ""
-            rows.append([g, f"{int(w['n']):,}", _percent(w["value"]) + beyond(w), f"{_percent(w['low'], 0)} – {_percent(w['high'], 0)}", f"{_percent(w['chance_low'], 0)} – {_percent(w['chance_high'], 0)}", _percent(w["persistence"]),
+            rows.append([g + (" *" if w["households"] < MIN_HOUSEHOLDS else ""), f"{int(w['n']):,}", _percent(w["value"]) + beyond(w), f"{_percent(w['low'], 0)} – {_percent(w['high'], 0)}", f"{_percent(w['chance_low'], 0)} – {_percent(w['chance_high'], 0)}", _percent(w["persistence"]),
                          _money(e["value"]) + beyond(e), _money(e["persistence"]), _percent(c["value"], 0) + beyond(c), _percent(by["coverage_90"].loc[g, "value"], 0)])
-        tables.append(Table([feature, "rows", "within 10 %", "95 % interval", "by chance", "… last", "MAE", "… last", "80 % range", "90 % range"], rows))
+        tables.append(Table([feature, "rows", "within 10 %", "95 % interval", "by chance", "… last", "MAE", "… last", "80 % range", "90 % range"], rows, f"* fewer than {MIN_HOUSEHOLDS} households: not in pictures and gaps" if (by["mae"]["households"] < MIN_HOUSEHOLDS).any() else ""))
     return tables
 
 
@@ -299,6 +299,7 @@ def _groups_picture(a, metric, label):
     fig, axes = plt.subplots((n + 1) // 2, min(n, 2), figsize=(10 if n > 1 else 5.5, 2.7 * ((n + 1) // 2)), layout="constrained", squeeze=False, sharex=True)
     for ax, (feature, table) in zip(axes.ravel(), a.groups.items()):
         t = table.xs(metric, level="metric")
+        t = t[(t["households"] >= MIN_HOUSEHOLDS) | (t["households"].max() < MIN_HOUSEHOLDS)]
         plot_groups(list(t.index), [Estimate(r.value, r.low, r.high, 0.95, 0) for r in t.itertuples()], t[["chance_low", "chance_high"]], baseline=t["persistence"], label=label, ax=ax)
         ax.set(xlabel=""), ax.set_title(f"{label}, by {feature}", loc="left", fontsize="medium"), ax.tick_params(labelbottom=True)
         if metric.startswith("coverage_"): ax.axvline(int(metric[-2:]) / 100, color="#333333", lw=1, ls="--", zorder=0)
@@ -318,7 +319,7 @@ _METHOD = (
     "**CRPS** compares the whole distribution with the outcome, in currency; for a single number it is the absolute error. **Interval score**: the width, plus 2/α times the distance of outcomes outside.",
     "**Intervals** are 95 % percentile intervals of a bootstrap that draws whole households, so that the periods of one household do not count as independent. Comparisons are paired: both methods are scored on the same draws. Intervals of the two gaps are basic ones, which mirror the draws around the figure.",
     "**By chance**: where a group of this size lands when labels are shuffled among households (2.5th to 97.5th percentile). ▲ and ▼ mark figures above and below. Some marks are to be expected by luck: one in twenty.",
-    "**Demographic parity** for amounts: the largest Kolmogorov–Smirnov distance between a group's distribution of forecast totals as shares of income and everyone's. **Equalized odds** for amounts, a proxy: the largest difference between groups in the share within 10 %, among households that spent alike. p (Holm) allows for the number of gaps looked at.",
+    "**Demographic parity** for amounts: the largest Kolmogorov–Smirnov distance between a group's distribution of forecast totals as shares of income and everyone's. **Equalized odds** for amounts, a proxy: the largest difference between groups in the share within 10 %, among households that spent alike. p (Holm) allows for the number of gaps looked at. Groups below ten households do not enter the largest gap.",
     "**Confidence**: the stated chance that the month's total stays within income less savings, for a grid of savings goals; every household counts once per goal. The calibration error is the mean distance between stated and observed, over ten bins of stated chance.",
     "**Savings**: each household's plan is made from the same forecast, its income and its savings goal (20 % of income where it states none). Households never saw these plans: the figures say what unchanged behaviour leaves over, not what a plan changes.",
     "**Satisfaction** is the mean of stored ratings, never an estimate.",

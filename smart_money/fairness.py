@@ -13,8 +13,9 @@ from .features import Windows
 from .schema import TOTAL
 
 # %% auto #0
-__all__ = ['quantile_groups', 'band_groups', 'standard_groups', 'settled_labels', 'group_sums', 'shuffled_sums', 'group_scores',
-           'group_table', 'holm', 'parity_gaps', 'odds_gaps', 'permutation_gaps', 'fairness_audit']
+__all__ = ['MIN_HOUSEHOLDS', 'quantile_groups', 'band_groups', 'standard_groups', 'settled_labels', 'group_positions',
+           'group_sums', 'shuffled_sums', 'group_scores', 'group_table', 'holm', 'parity_gaps', 'odds_gaps',
+           'permutation_gaps', 'fairness_audit']
 
 # %% ../nbs/58_fairness.ipynb #9975960d
 def quantile_groups(
@@ -63,6 +64,20 @@ def settled_labels(
     """One label per household: the first, where it changes over time."""
     _, first, who = np.unique(np.asarray(groups), return_index=True, return_inverse=True)
     return np.asarray(labels)[first][who]
+
+# %% ../nbs/58_fairness.ipynb #b7b305cb
+MIN_HOUSEHOLDS = 10 # Households that a group needs to enter a largest gap
+
+def group_positions(
+    labels: np.ndarray, # Group of each row, shape (n,)
+    groups: np.ndarray, # Household of each row, shape (n,)
+    min_households: int = MIN_HOUSEHOLDS, # Households that a group needs
+) -> tuple[np.ndarray, np.ndarray]: # Names of the groups with enough households, and each row's position among them, −1 in a smaller group
+    """Groups large enough to compare; a household whose label changes keeps its first."""
+    names, codes = metrics.group_codes(settled_labels(labels, groups))
+    _, first = np.unique(np.asarray(groups), return_index=True)
+    large = np.bincount(codes[first], minlength=len(names)) >= min_households
+    return names[large], np.where(large, np.cumsum(large) - 1, -1)[codes]
 
 # %% ../nbs/58_fairness.ipynb #378f8159
 def group_sums(
@@ -169,7 +184,7 @@ def _leading(codes, weights):
 
 def parity_gaps(
     budget_share: np.ndarray, # Budget ÷ income, shape (n,); NaN = unknown, skipped
-    codes: np.ndarray, # Group of each row, 0 … G − 1, shape (..., n)
+    codes: np.ndarray, # Group of each row, 0 … G − 1, or −1 for none of them, shape (..., n)
     n_groups: int, # G
     *,
     sample_weight: np.ndarray | float = 1.0, # Weights, shape (..., n)
@@ -196,7 +211,7 @@ def parity_gaps(
 def odds_gaps(
     y_true: np.ndarray, # Outcomes, shape (n,); NaN and ≤ 0 are skipped
     y_pred: np.ndarray, # Forecasts or budgets, shape (n,)
-    codes: np.ndarray, # Group of each row, 0 … G − 1, shape (..., n)
+    codes: np.ndarray, # Group of each row, 0 … G − 1, or −1 for none of them, shape (..., n)
     n_groups: int, # G
     *,
     n_bins: int = 3, # Bins of the outcome with about equally many rows
@@ -250,6 +265,7 @@ def fairness_audit(
     groups: np.ndarray, # Household of each row, shape (n,)
     *,
     n_permutations: int = 500, # Shuffles
+    min_households: int = MIN_HOUSEHOLDS, # Households that a group needs to enter the largest gap
     random_state: int = 0, # Seed
 ) -> pd.DataFrame: # One row per feature and measure: gap, typical and high gap by chance, p-value, p-value adjusted for their number
     """Gaps between groups beside what chance alone would give.
@@ -259,7 +275,7 @@ def fairness_audit(
     share = np.divide(y_pred, income, out=np.full(len(income), np.nan), where=income > 0)
     rows = {}
     for feature, labels in sensitive_features.items():
-        names, codes = metrics.group_codes(settled_labels(labels, groups))
+        names, codes = group_positions(labels, groups, min_households)
         measures = {"demographic parity": lambda c: parity_gaps(share, c, len(names)), "equalized odds": lambda c: odds_gaps(y_true, y_pred, c, len(names))}
         for measure, gaps in measures.items():
             null = permutation_gaps(gaps, codes, groups, n_permutations=n_permutations, random_state=random_state)

@@ -130,7 +130,7 @@ def _html_table(table):
     head = "".join(f'<th scope="col"{at(k)}>{_rich(c)}</th>' for k, c in enumerate(table.columns))
     row = lambda cells: f'<th scope="row"{at(0)}>{_rich(cells[0])}</th>' + "".join(f"<td{at(k)}>{_rich(c)}</td>" for k, c in enumerate(cells[1:], 1))
     rows = "\n".join(f'<tr{" class=strong" if i in table.strong else ""}>{row(cells)}</tr>' for i, cells in enumerate(table.rows))
-    return f'<div class="wide"><table>{f"<caption>{_rich(table.caption)}</caption>" if table.caption else ""}<thead><tr>{head}</tr></thead><tbody>\n{rows}\n</tbody></table></div>'
+    return f'<div class="wide"><table>{f"<caption>{_rich(table.caption)}</caption>" if table.caption else ""}{f"<thead><tr>{head}</tr></thead>" if any(table.columns) else ""}<tbody>\n{rows}\n</tbody></table></div>'
 
 def _html_block(block):
     if isinstance(block, Table): return _html_table(block)

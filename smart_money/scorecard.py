@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 from . import metrics
 from .baselines import Forecast, household_sums, percentile_interval, resampled_sums, score_terms, scores_from_sums
-from .fairness import odds_gaps, parity_gaps, settled_labels
+from .fairness import group_positions, odds_gaps, parity_gaps
 
 # %% auto #0
 __all__ = ['SPECIFICATION', 'specification_metrics']
@@ -62,9 +62,8 @@ def _savings(y, income, planned, groups, w, draws):
 def _gaps(y, p, income, features, groups, w, draws):
     "The largest of each gap over the features, with basic bootstrap intervals, or not available."
     if features is None: return {"demographic_parity": None, "equalized_odds": None}, {}
-    features = {name: settled_labels(labels, groups) for name, labels in (features.items() if isinstance(features, Mapping) else {"": features}.items())}
+    coded = [group_positions(labels, groups) for labels in (features.values() if isinstance(features, Mapping) else [features])]
     share = None if income is None else np.divide(p, income, out=np.full(len(p), np.nan), where=np.asarray(income, float) > 0)
-    coded = [metrics.group_codes(g) for g in features.values()]
     gaps = {"equalized_odds": lambda w: _largest([odds_gaps(y, p, c, len(names), sample_weight=w) for names, c in coded])}
     if share is not None: gaps = {"demographic_parity": lambda w: _largest([parity_gaps(share, c, len(names), sample_weight=w) for names, c in coded]), **gaps}
     weights, found, intervals = _resampled_weights(groups, w, **draws), {"demographic_parity": None}, {}
