@@ -171,7 +171,7 @@ def find_signs(
     meant = [(1 if a > 0 else -1) * m for a, r in amounts if a and (m := _meant(r, roles))]
     if len(meant) >= max(2, len(amounts) / 2) and sum(meant) <= -0.8 * len(meant): return Signs(factor=-1, note="spending is positive in this file, by its categories: the signs are turned round")
     if paid and all(a < 0 for a in paid) and positive > 2 * negative: return Signs(factor=-1, note="payments of the card are negative in this file: the signs are turned round")
-    if positive and not negative and len(amounts) > 1: return Signs(note="no amount is negative and nothing else says which way the money went: all are read as money in (use negate if they were spent)")
+    if positive and not negative and len(amounts) > 1: return Signs(note="no amount is negative and nothing else says which way the money went: all are read as money in (negate, --negate if they were spent)")
     return Signs()
 
 # %% ../nbs/16_bank_csv.ipynb #02e40c2c
@@ -241,7 +241,7 @@ def _default_order(reading, order, currency, mark, layout):
     names = {plain(n) for n in layout.names}
     american = currency in (None, "USD") and mark != "," and layout.delimiter == "," and not {"converted amount"} <= names and currency == "USD"
     chosen = "mdy" if american else "dmy"
-    reading.note(f"dates such as {_first_date(reading, layout)} could be day-month or month-day ({order.reason}): read as {'month' if american else 'day'} first; say day_first={american} for the other")
+    reading.note(f"dates such as {_first_date(reading, layout)} could be day-month or month-day ({order.reason}): read as {'month' if american else 'day'} first (day_first={american}, --{'day' if american else 'month'}-first for the other)")
     return chosen
 
 def _first_date(reading, layout):
@@ -304,7 +304,7 @@ def read_csv(
     if signs.note: reading.note(signs.note)
     own = (mapping.account if mapping else None) or account or _preamble_account(head)
     _read_rows(reading, layout, roles, order.order if order else "ymd", mark, signs, default, own)
-    if not default and any(b.currency is None for b in reading.bookings): reading.note("the file names no currency: say which one with currency")
+    if not default and any(b.currency is None for b in reading.bookings): reading.note("the file names no currency: say which one (currency, --currency)")
     if "USD" in found and not fixed and not units and any("$" in _cell(r, roles.get(k, ())) for r in sample[:50] for k in ("amount", "debit", "credit")): reading.note("$ is read as the US dollar")
     columns = {("description" if r in ("payee", "text") else r): () for r in roles if r not in ("group", "subcategory")}
     for role in columns:

@@ -342,7 +342,7 @@ def read_journal(
         else:
             reading.bookings += found[entry.first]
             reading.mark(READ, entry.first, entry.last)
-    if guessed: reading.note(f"in {guessed} entries no account is known as own or as an expense: those that money left are taken as own (say which with own_accounts)")
+    if guessed: reading.note(f"in {guessed} entries no account is known as own or as an expense: those that money left are taken as own (own_accounts, --own-accounts says which)")
     for (account, unit), amount in balances.items():
         if (pattern.search(account) if pattern else account_type(account, journal.declared) in ("A", "L")) and (account not in reading.accounts): reading.accounts[account] = dict(currency=currency_of(unit or "") or unit or currency, balance=amount)
     return reading.finish()

@@ -228,7 +228,7 @@ def read_qif(
     if order is None and not records: raise InputError(Problem(where, "no record that ends in ^", "a QIF file"))
     if order and not order.certain:
         american = currency in (None, "USD") and mark != ","
-        reading.note(f"dates such as {dates[0]} could be day-month or month-day ({order.reason}): read as {'month' if american else 'day'} first; say day_first={american} for the other")
+        reading.note(f"dates such as {dates[0]} could be day-month or month-day ({order.reason}): read as {'month' if american else 'day'} first (day_first={american}, --{'day' if american else 'month'}-first for the other)")
     day = order.order if order and order.certain else "mdy" if order and currency in (None, "USD") and mark != "," else "dmy"
     account, listing = None, None
     for section, first, last, fields, closed in records:
@@ -250,7 +250,7 @@ def read_qif(
             reading.mark(READ, first, last)
         else: reading.mark(STRUCTURE, first, last) # lists of categories, securities, prices, memorized payees
     if not reading.bookings and not reading.skipped and not reading.accounts and not any(l.strip().lower().startswith("!type") for l in reading.lines): raise InputError(Problem(where, "no record of an account", "a QIF file with !Type:Bank, !Type:CCard or the like"))
-    if currency is None and any(b.currency is None for b in reading.bookings): reading.note("QIF names no currency: say which one with currency")
+    if currency is None and any(b.currency is None for b in reading.bookings): reading.note("QIF names no currency: say which one (currency, --currency)")
     return reading.finish()
 
 def _qif_booking(fields, values, order, mark, invested):

@@ -271,3 +271,48 @@ def test_mt940_agrees_with_its_library(name):
 @pytest.mark.parametrize("text, kind", [(t, k) for k, t in SOUND.items()], ids=list(SOUND))
 def test_the_format_is_known_by_content(text, kind):
     assert recognise(text) == {"ofx1": "ofx", "ofx2": "ofx", "camt8": "camt", "camt2": "camt", "beancount": "journal", "example": "csv"}.get(kind, kind)
+
+
+# The command
+
+def test_import_makes_a_panel(tmp_path):
+    run = smart_money("import", EXAMPLE, "--out", tmp_path/"panel.csv", "--transactions", tmp_path/"all.csv", "--json")
+    assert run.returncode == 0, run.stderr
+    said = json.loads(run.stdout)
+    assert said["transactions"] == 326 == said["files"][0]["lines"]["read"] and said["sums"] == {"USD": 4636.92}
+    assert said["panel"]["months"] == [f"2025-{m:02}" for m in range(1, 7)] and said["panel"]["transfers"] == 6 and said["panel"]["unknown"] <= 6
+    from smart_money.collection import read_panel
+    panel = read_panel(tmp_path/"panel.csv")
+    assert len(panel) == 6 and (panel["spend_housing"] == 1450).all() and panel["currency"].eq("USD").all()
+    spent = -sum(t.amount for t in read_transactions(tmp_path/"all.csv") if t.kind not in ("transfer", "income"))
+    assert abs(float(spent) - panel["spend_total"].sum()) < 0.005
+
+
+def test_import_says_what_it_read_and_what_not(tmp_path):
+    (tmp_path/"bank.csv").write_text("Date;Payee;Amount\n13.01.2024;Shop;-5,00\n30.02.2024;Never;-6,00\n15.01.2024;=cmd|calc;-1,00\n")
+    run = smart_money("import", "bank.csv", "--transactions", "out.csv", cwd=tmp_path)
+    assert run.returncode == 0, run.stderr
+    assert "line 3: not read" in run.stdout and "no day of the calendar" in run.stdout and "--currency" in run.stdout and "Nothing was written" in run.stdout
+    assert "'=cmd|calc" in (tmp_path/"out.csv").read_text()
+
+
+@pytest.mark.parametrize("words, expected", [
+    (["nowhere.csv"], "no such file"), (["empty.csv"], "an empty file"), (["letter.txt"], "a bank statement"), (["short.csv", "--out", "panel.csv", "--currency", "EUR"], "no whole month"), (["long.csv", "--out", "panel.csv"], "no currency"),
+    (["long.csv", "--currency", "gold"], "three letters"), (["short.csv", "--mapping", "none.toml"], "none.toml"), (["long.csv", "--out", "no/panel.csv", "--currency", "EUR"], "the folder 'no' does not exist"), (["short.csv", "bomb.xml"], "line 1: got a document type definition"), ([], "FILE")])
+def test_import_refuses_in_one_clear_line_and_writes_nothing(tmp_path, words, expected):
+    for name, text in {"empty.csv": "", "letter.txt": "Dear all,\nhello\n", "short.csv": "Date,Text,Amount\n2024-01-13,a,-5\n", "bomb.xml": '<!DOCTYPE a [<!ENTITY b "c">]><Document/>',
+                       "long.csv": "Date,Text,Amount\n" + "".join(f"2024-01-{d:02},shop,-5.00\n" for d in range(1, 32))}.items(): (tmp_path/name).write_text(text)
+    before = sorted(tmp_path.iterdir())
+    run = smart_money("import", *words, cwd=tmp_path)
+    assert run.returncode == 2 and expected in run.stderr and "Traceback" not in run.stderr, run.stderr
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_mapping_is_saved_and_used(tmp_path):
+    (tmp_path/"jan.csv").write_text("When;What;How much\n13.01.2024;Shop;5,00\n15.01.2024;Pay;-900,00\n")
+    (tmp_path/"bank.toml").write_text('decimal = ","\nnegate = true\ncurrency = "EUR"\n[columns]\ndate = "When"\ndescription = "What"\namount = "How much"\n')
+    run = smart_money("import", "jan.csv", "--mapping", "bank.toml", "--save-mapping", "again.toml", "--json", cwd=tmp_path)
+    assert run.returncode == 0, run.stderr
+    assert json.loads(run.stdout)["sums"] == {"EUR": 895.0}
+    again = smart_money("import", "jan.csv", "--mapping", "again.toml", "--json", cwd=tmp_path)
+    assert json.loads(again.stdout)["sums"] == {"EUR": 895.0}
