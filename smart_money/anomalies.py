@@ -130,7 +130,7 @@ def log_ratios(
 ) -> np.ndarray: # Log-likelihood ratio of an anomaly, up to a constant, same shape
     "How much a score speaks for at least twice the expected amount."
     s = spread * null.scale
-    t = (scores - null.middle) / null.scale
+    t = np.maximum((scores - null.middle) / null.scale, 0) # below the middle nothing speaks for an anomaly
     return stats.t.logcdf(t - math.log(2) / s, null.nu) + np.log(s) - stats.t.logpdf(t, null.nu)
 
 
