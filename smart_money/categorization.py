@@ -22,6 +22,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
+from scipy import sparse
 
 from .evidence import (KNOWN_LABELS, Bookings, Circumstances, GroupEvidence, Memory, NameEvidence, affinity_prior, bookings, fit_weights, group_chances,
                                   label_groups, label_likeness, usual_direction)
@@ -435,18 +436,22 @@ class Categorizer:
         first = _first_of(merchant, rows.day, n)
         self.classes_, self.rows_, self.labels_, self.weight_, self.index_, self.learned_rules_ = classes, rows, list(labels), weight, index, tuple(self.rules)
         e = self.name_.exact_ if n else np.zeros(0, int)
-        self.weights_ = fit_weights(self._evidence(by_group[e], by_name[e], like[e], self.around_.log_ratios(rows.take(first[e]), y[first[e]])), y[first[e]])
+        self.weights_ = fit_weights(np.stack(self._evidence(by_group[e], by_name[e], like[e], self.around_.log_ratios(rows.take(first[e]), y[first[e]])), -1), y[first[e]])
         chance = np.empty(len(rows))
         for at in _pieces(len(rows)):
             m = merchant[at]
-            chance[at] = softmax(self._evidence(by_group[m], by_name[m], like[m], self.around_.log_ratios(rows.take(at))) @ self.weights_)[np.arange(len(at)), y[at]]
+            chance[at] = self._weighed(self._evidence(by_group[m], by_name[m], like[m], self.around_.log_ratios(rows.take(at))))[np.arange(len(at)), y[at]]
         self.memory_ = Memory().fit(merchant, rows, y, weight, chance)
         self.told_ = np.zeros((n, L), int)
         np.add.at(self.told_, (merchant, y), 1)
-        self.own_ = KnownNames(names, X, d.argmax(1) if n else np.zeros(0, int))
-        self.shipped_ = KnownNames(model.names_, model.embedded_, self.group_.share_.argmax(1)[model.labels_])
+        self.known_ = KnownNames(names + model.names_, sparse.vstack([X, model.embedded_]).tocsr(), np.r_[d.argmax(1), self.group_.share_.argmax(1)[model.labels_]])
     def _evidence(self, by_group, by_name, like, around):
-        return np.stack([np.log(by_group + SMALLEST), by_name, like, *around, np.broadcast_to(np.log(self.base_), by_group.shape)], -1)
+        "All evidence, in the order of its weights."
+        return [np.log(by_group + SMALLEST), by_name, like, *around, np.broadcast_to(np.log(self.base_), by_group.shape)]
+
+    def _weighed(self, evidence):
+        "Chances from evidence."
+        return softmax(sum(weight * part for weight, part in zip(self.weights_, evidence)))
 
     def _answers(self, rows):
         "Categorizations of some bookings."
@@ -469,7 +474,7 @@ class Categorizer:
         q = group_chances(self.model_, rows.name, X, rows.mcc)
         like = label_likeness(X, self.classes_, self.model_) if self.classes_ != KNOWN_LABELS else np.zeros((len(rows), len(self.classes_)))
         by_name = self.name_.scores(X, q) if self.index_ else np.zeros_like(like)
-        p = softmax(self._evidence(self.group_.chances(q), by_name, like, self.around_.log_ratios(rows)) @ self.weights_)
+        p = self._weighed(self._evidence(self.group_.chances(q), by_name, like, self.around_.log_ratios(rows)))
         merchant = np.array([self.index_.get(name, -1) for name in rows.name], int)
         seen = np.flatnonzero(merchant >= 0)
         if len(seen): p[seen] = self.memory_.recall(merchant[seen], rows.take(seen), p[seen])
@@ -483,7 +488,8 @@ class Categorizer:
         best = p.argmax(1) if len(p) else np.zeros(0, int)
         said, group_label = self.told_.sum(1), self.group_.share_.argmax(1)
         new = np.flatnonzero([not (r or (m >= 0 and self.told_[m, k])) for r, m, k in zip(rule, merchant, best)])
-        alike = {i: found for i, *found in zip(new.tolist(), *self.own_.most_alike(X[new], best[new]), *self.shipped_.most_alike(X[new], best[new]))} if len(new) else {}
+        alike = np.full(len(rows), -1)
+        alike[new] = self.known_.most_alike(X[new], best[new])[0]
         found = []
         for i, k in enumerate(best.tolist()):
             m, code, name = merchant[i], rows.mcc[i] and mcc_group(rows.mcc[i]), rows.name[i]
@@ -492,10 +498,7 @@ class Categorizer:
             elif m >= 0 and self.told_[m, k]: found.append(("memory", f"as before: {_quoted(name)}, {self.told_[m, k]} of {said[m]} times"))
             elif code and group_label[self.model_.groups_.index(code)] == k: found.append(("code", f"MCC {rows.mcc[i]}: {groups()[code].label}"))
             elif vocabulary is not None and group_label[vocabulary] == k: found.append(("name", f"known name {_quoted(name)}: {groups()[self.model_.groups_[vocabulary]].label}"))
-            elif max(alike[i][1::2]) > 0:
-                own, own_value, shipped, shipped_value = alike[i]
-                like = self.own_.names[own] if own_value >= shipped_value else self.shipped_.names[shipped]
-                found.append(("name", f"like {_quoted(like)}"))
+            elif alike[i] >= 0: found.append(("name", f"like {_quoted(self.known_.names[alike[i]])}"))
             else: found.append(("circumstances", "no name like it; amount, day and account fit best" if len(said) else "no name like it"))
         return found
 
