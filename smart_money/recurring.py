@@ -186,7 +186,10 @@ def _parts(cents):
 def possible_rhythms(
     days: np.ndarray, # Payments, days since 1970, ascending
 ) -> list[Rhythm]: # Rhythms near the median gap
-    "Rhythms worth trying."
+    "Rhythms worth trying; two payments can only be yearly."
+    if len(days) < 3:
+        if len(days) < 2 or abs(days[-1] - days[0] - RHYTHMS["yearly"].days) > RHYTHMS["yearly"].tolerance + 2: return []
+        return [RHYTHMS["yearly"]]
     gaps = np.sort(np.diff(np.unique(days)))
     if not len(gaps): return []
     middle = {int(gaps[(len(gaps) - 1) // 2]), int(gaps[len(gaps) // 2])}
