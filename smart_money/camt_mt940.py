@@ -34,7 +34,7 @@ class _Camt(xml.sax.ContentHandler):
         self.path.append(name)
         self.text = []
         if len(self.path) <= 2: self.root += f"/{name}"
-        if name in ("Stmt", "Rpt", "Ntfctn") and len(self.path) == 3: self.statements, self.acct, self.currency, self.balances, self.start = self.statements + 1, None, None, [], len(self.r.bookings)
+        if name in ("Stmt", "Rpt", "Ntfctn") and len(self.path) == 3: self.statements, self.acct, self.currency, self.balances, self.start, self.made = self.statements + 1, None, None, [], len(self.r.bookings), ""
         elif name == "Ntry" and self.entry is None: self.entry, self.first, self.depth = [], self.line(), len(self.path)
         elif name == "Bal" and self.entry is None: self.bal = {}
         self.ccy = attrs.get("Ccy") or getattr(self, "ccy", None)
@@ -53,6 +53,7 @@ class _Camt(xml.sax.ContentHandler):
         elif self.path[3:4] == ["Acct"] and text and self.path[4:] in (["Id", "IBAN"], ["Id", "Othr", "Id"], ["Id", "PrtryAcct", "Id"], ["Id", "BBAN"], ["Ccy"]):
             if self.path[-1] == "Ccy": self.currency = currency_of(text)
             else: self.acct = self.acct or text
+        elif self.path[3:] in (["CreDtTm"], ["FrToDt", "ToDtTm"], ["FrToDt", "ToDt"]): self.made = text[:10]
         elif name in ("Stmt", "Rpt", "Ntfctn") and len(self.path) == 3: self.close_statement()
         self.path.pop()
         self.text, self.ccy = [], None
@@ -61,6 +62,9 @@ class _Camt(xml.sax.ContentHandler):
         entry, self.entry, last = self.entry, None, self.line()
         self.r.records += 1
         about = " ".join(t for p, t, _ in entry if p in ("Amt", "CdtDbtInd", "BookgDt/Dt", "AcctSvcrRef", "AddtlNtryInf"))
+        if not any(p.startswith(("BookgDt/", "ValDt/")) and t for p, t, _ in entry) and self.made:
+            entry.append(("ValDt/Dt", self.made, None))
+            self.r.note(f"the entry at line {self.first} has no date: it gets that of its statement, {self.made}")
         try: booking = camt_booking(entry, self.acct, self.currency)
         except ValueError as error: return self.r.skip(self.first, str(error), last, about)
         booking.line = self.first
@@ -254,7 +258,8 @@ def read_mt940(
         reading.mark(READ, first, last)
     for tag, body, first, last in _mt_fields(reading):
         fields += 1
-        if tag == "86" and pending and pending[3] is None and pending[1] >= first - 1 - _blank(reading.lines, pending[1], first): pending = (pending[0], last, pending[2], body)
+        if tag == "86" and pending and pending[3] is not None: pending = (pending[0], last, pending[2], f"{pending[3]}\n{body}")
+        elif tag == "86" and pending and pending[1] >= first - 1 - _blank(reading.lines, pending[1], first): pending = (pending[0], last, pending[2], body)
         else:
             settle()
             if tag == "61": pending = (first, last, body, None); continue

@@ -160,8 +160,11 @@ def read_ofx(
     flush(line, False)
     if state.record is not None: state.end_record(line, "the file ends within this record")
     if not state.statements and not reading.bookings:
-        said = f": the bank says {state.message!r}" if state.message else f": status {state.codes[0]}" if state.codes else ""
-        raise InputError(*(Problem(f"{where}, line {s.line}", s.text or "a record", f"a whole record ({s.reason})") for s in reading.skipped[:5]), Problem(where, f"no account statement{said}", "at least one statement (STMTRS, CCSTMTRS or INVSTMTRS)"))
+        bad = [c for c in state.codes if c.lstrip("0")]
+        said = f"the bank says {state.message!r}" if state.message and bad else f"status {bad[0]}" if bad else ""
+        wrong = [Problem(f"{where}, line {k.line}", k.text or "a record", f"a whole record ({k.reason})") for k in reading.skipped[:5]]
+        if said or wrong or not reading.accounts and not state.codes: raise InputError(*wrong, Problem(where, f"no account statement{': ' if said else ''}{said}", "at least one statement (STMTRS, CCSTMTRS or INVSTMTRS)"))
+        reading.note("the bank answered, but the file holds no account statement")
     if not re.search(r"</(?:\w+:)?OFX>\s*\Z", text, re.I): reading.note("the file ends before </OFX>: it may be cut off")
     return reading.finish()
 
