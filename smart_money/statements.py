@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['FORMATS', 'MAX_BYTES', 'recognise', 'to_transactions', 'Statement', 'read_statement', 'Statements',
-           'merge_statements', 'read_statements', 'example_rows', 'write_example']
+           'merge_statements', 'read_statements', 'example_rows', 'write_example', 'SpendingPanel', 'covered_months',
+           'spending_panel', 'read_transactions', 'write_transactions', 'looks_like_transfer', 'mark_transfers']
 
 # %% ../nbs/24_statements.ipynb #85607031
 import calendar
@@ -30,6 +31,8 @@ from .ofx_qif import read_ofx, read_qif
 from .schema import CATEGORY_NAMES, MAX_AMOUNT, InputError, Problem, Transaction, did_you_mean, parse, show_value
 from .transaction_files import COLUMNS, make_transaction, read_transactions, write_transactions
 from .transfers import looks_like_transfer, mark_transfers
+
+_all_ = ["SpendingPanel", "covered_months", "spending_panel", "read_transactions", "write_transactions", "looks_like_transfer", "mark_transfers"]
 
 # %% ../nbs/24_statements.ipynb #f80d5133
 FORMATS = {"csv": "CSV", "ofx": "OFX or QFX", "qif": "QIF", "camt": "CAMT.052/053/054", "mt940": "MT940 or MT942", "journal": "ledger, hledger or beancount journal", "smart_money": "transactions of this library"}
