@@ -306,7 +306,8 @@ async def give_feedback(
         optimizer = service.model.optimizer
         learn = await service.run(service.work_pool, lambda: prepare_lesson(optimizer, body.household, body.overrides, period=body.period))
     stored = await service.stored(lambda: service.store.record_feedback(feedback, idempotency_key=idempotency_key, learn=learn, response=_receipt))
-    return json_answer(stored.response or _receipt(stored), 201, {"Idempotency-Replayed": "true"} if stored.replayed else None)
+    receipt = stored.response or _receipt(stored)
+    return json_answer({k: receipt[k] for k in FeedbackResponse.model_fields}, 201, {"Idempotency-Replayed": "true"} if stored.replayed else None)
 
 def _receipt(stored): return dict(success=True, id=stored.id, recorded_at=stored.recorded_at.isoformat(timespec="seconds"), learned=None if stored.weights is None else stored.weights.weights)
 

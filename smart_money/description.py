@@ -94,7 +94,6 @@ def _sharpen(schemas):
         if name not in schemas: continue
         known = schemas[name]["properties"]
         known |= {key: {k: known[key][k] for k in ("description", "default") if k in known[key]} | schema for key, schema in properties.items() if key in known}
-    if "UserProfile" in schemas: schemas["UserProfile"]["properties"]["monthly_income"] |= {"gt": 0, "minimum": 0.01}
     if {"FeedbackRequest", "UserProfile"} <= set(schemas):
         profile = schemas["UserProfile"]["properties"]
         schemas["FeedbackRequest"]["properties"]["profile"] |= {"properties": profile, "additionalProperties": False}

@@ -12,11 +12,10 @@ __all__ = ['UserKey', 'Months', 'EXAMPLES', 'NotAvailable', 'NOT_AVAILABLE', 'Bu
 # %% ../nbs/68_messages.ipynb #83fc6d86
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, Field
 from .budgeting import BudgetPlan, Forecast, Recommendation
 from .feedback import MAX_USER_ID, Feedback
-from .schema import Date, Household, Number, Record, Transaction
+from .schema import Date, Household, Record, Transaction, Whole
 from .service import SAMPLE
 
 # %% ../nbs/68_messages.ipynb #66d37f87
@@ -26,23 +25,17 @@ class BudgetRequest(Household):
     "A household file: who, what was spent, what is wanted."
     user_id: UserKey | None = Field(None, description="a pseudonym under which feedback was given, if what it taught shall count")
 
-    @model_validator(mode="after")
-    def _at_least_a_cent(self):
-        if self.user_profile.monthly_income < 0.01:
-            raise PydanticCustomError("contradiction", "below a cent", dict(problems=[("user_profile.monthly_income", "less than a cent", "take-home income per month, at least 0.01")]))
-        return self
-
 class TimePeriod(Record):
     "The first and the last day to look at; either may be left out."
     start: Date | None = Field(None, description="a date such as 2024-01-01")
     end: Date | None = Field(None, description="a date such as 2024-03-31")
 
-Months = Annotated[Number, Field(gt=0, le=1200)]
+Months = Annotated[Whole, Field(ge=1, le=1200)]
 
 class SpendingAnalysisRequest(Record):
     "Transactions of one household, and the time to look at."
     transactions: tuple[Transaction, ...] = Field(min_length=1, description="a list of tables {date, amount, description}; money out is negative")
-    time_period: TimePeriod | Months | None = Field(None, description="a table {start, end}, or a number of months up to the last transaction")
+    time_period: TimePeriod | Months | None = Field(None, description="a table {start, end}, or a whole number of months up to the last transaction")
 
 class FeedbackRequest(Feedback):
     "What one user says about one month's plan; with the household that it was made for, overrides teach the weights."

@@ -23,6 +23,7 @@ from pathlib import Path
 from load import Crowd
 
 HERE = Path(__file__).resolve().parent
+if str(HERE.parent) not in sys.path: sys.path.insert(0, str(HERE.parent))
 OPTIMIZE = "/api/v1/budget/optimize"
 
 
@@ -42,13 +43,20 @@ class Running:
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def stored_model():
+    "Folder of the model that the trials use: the default one, trained now if there is none yet, or the one that SMART_MONEY_TEST_MODEL names."
+    if named := os.environ.get("SMART_MONEY_TEST_MODEL"): return Path(named)
+    from smart_money.training import default_model, default_path
+    default_model()
+    return default_path()
+
+
 @contextlib.contextmanager
 def service(folder, *words, ready=True, **settings):
     "`smart-money serve` on a free port, its data in `folder`; settings by name, as `rate=''`."
     log = Path(folder)/"service.log"
-    env = {k: v for k, v in os.environ.items() if not k.startswith("SMART_MONEY_") or k in ("SMART_MONEY_CACHE", "SMART_MONEY_TEST_MODEL")}
-    env |= {"PYTHONPATH": str(HERE.parent), "OMP_NUM_THREADS": "1", "SMART_MONEY_DATA": str(folder), "SMART_MONEY_RATE": ""} | {f"SMART_MONEY_{k.upper()}": str(v) for k, v in settings.items()}
-    if "SMART_MONEY_TEST_MODEL" in env: env["SMART_MONEY_MODEL"] = env["SMART_MONEY_TEST_MODEL"]
+    env = {k: v for k, v in os.environ.items() if not k.startswith("SMART_MONEY_") or k == "SMART_MONEY_CACHE"} | {"PYTHONPATH": str(HERE.parent), "OMP_NUM_THREADS": "1"}
+    env |= {f"SMART_MONEY_{k.upper()}": str(v) for k, v in (dict(data=folder, rate="", model=stored_model()) | settings).items()}
     with open(log, "wb") as out:
         process = subprocess.Popen([sys.executable, "-c", "from smart_money.cli import main; main()", "serve", "--port", "0", *words], env=env, stdout=out, stderr=out, cwd=folder)
     running = Running(_announced(process, log), process, log)
@@ -61,7 +69,7 @@ def service(folder, *words, ready=True, **settings):
         except subprocess.TimeoutExpired: process.kill()
 
 
-def _announced(process, log, seconds=60):
+def _announced(process, log, seconds=240):
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         found = re.search(r"answers at (http\S+)", log.read_text(errors="replace"))
