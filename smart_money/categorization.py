@@ -390,7 +390,7 @@ class Categorizer:
         rows, labels, weight, rules, threshold = load_history(folder)
         new = cls(rules, threshold=threshold, model=model)
         new._check()
-        if len(rows): new._learn(rows, labels, weight)
+        new._learn(rows, labels, weight)
         return new
 
     def _check(self):
@@ -490,6 +490,8 @@ class Categorizer:
         new = np.flatnonzero([not (r or (m >= 0 and self.told_[m, k])) for r, m, k in zip(rule, merchant, best)])
         alike = np.full(len(rows), -1)
         alike[new] = self.known_.most_alike(X[new], best[new])[0]
+        unlike = new[alike[new] < 0]
+        words = dict(zip(unlike.tolist(), self._words([rows.name[i] for i in unlike], best[unlike])))
         found = []
         for i, k in enumerate(best.tolist()):
             m, code, name = merchant[i], rows.mcc[i] and mcc_group(rows.mcc[i]), rows.name[i]
@@ -499,8 +501,18 @@ class Categorizer:
             elif code and group_label[self.model_.groups_.index(code)] == k: found.append(("code", f"MCC {rows.mcc[i]}: {groups()[code].label}"))
             elif vocabulary is not None and group_label[vocabulary] == k: found.append(("name", f"known name {_quoted(name)}: {groups()[self.model_.groups_[vocabulary]].label}"))
             elif alike[i] >= 0: found.append(("name", f"like {_quoted(self.known_.names[alike[i]])}"))
+            elif words[i]: found.append(("name", f"the word {_quoted(words[i])}"))
             else: found.append(("circumstances", "no name like it; amount, day and account fit best" if len(said) else "no name like it"))
         return found
+
+    def _words(self, names, label):
+        "For each name its word that speaks most for the label, if one clearly does."
+        word = [(i, w) for i, name in enumerate(names) for w in name.split()]
+        chances = self.group_.chances(self.model_.chances([w for _, w in word]))
+        said = [("", 0.0)] * len(names)
+        for (i, w), p in zip(word, chances):
+            if p[label[i]] > max(said[i][1], 0.4): said[i] = w, p[label[i]]
+        return [w for w, _ in said]
 
 # %% ../nbs/25_categorization.ipynb #d1ea27af
 @dataclass(frozen=True)
