@@ -31,17 +31,17 @@ from .stacking import combination_weights, default_mean_boosting, default_residu
 # %% ../nbs/40_ensemble.ipynb #c4303b55
 def default_boosting() -> HistGradientBoostingRegressor:
     "Boosted medians."
-    return HistGradientBoostingRegressor(loss="absolute_error", max_iter=60, learning_rate=0.1, max_leaf_nodes=15, min_samples_leaf=30, max_features=0.3, max_bins=63, early_stopping=False)
+    return HistGradientBoostingRegressor(loss="absolute_error", max_iter=40, learning_rate=0.14, max_leaf_nodes=15, min_samples_leaf=30, max_features=0.3, max_bins=63, early_stopping=False)
 
 
 def default_forest() -> ExtraTreesRegressor:
     "Forest for leaf samples."
-    return ExtraTreesRegressor(50, min_samples_leaf=10, max_features=0.4)
+    return ExtraTreesRegressor(30, min_samples_leaf=10, max_features=0.25)
 
 
 def default_network() -> MLPClassifier:
     "Network of chances."
-    return MLPClassifier((64,), alpha=0.1, learning_rate_init=1e-3, batch_size=256, max_iter=12)
+    return MLPClassifier((32,), alpha=0.1, learning_rate_init=2e-3, batch_size=512, max_iter=10)
 
 # %% ../nbs/40_ensemble.ipynb #ce8d4f83
 class LeafSamples:
@@ -163,7 +163,7 @@ class BudgetEnsembleModel(StackedForecaster, RegressorMixin, BaseEstimator):
         n_folds: int = 3, # Out-of-fold splits, by household
         n_networks: int = 1, # Networks averaged
         calibrator=None, # Has `fit(pit, X)`, which returns a function from features to levels to read (`uncertainty.MondrianCalibrator`); None reads the pool as it is
-        max_pool_rows: int = 1000, # Rows from which the weights of the pool are learned
+        max_pool_rows: int = 600, # Rows from which the weights of the pool are learned
         n_jobs: int | None = None, # Processes
         random_state: int | None = 0, # Seed
         progress: Callable | None = None, # Called with (share done, what is being done)

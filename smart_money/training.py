@@ -48,18 +48,20 @@ class TrainingConfig:
         if self.max_rows is not None and self.max_rows < 10: raise InputError(Problem("max_rows", self.max_rows, "at least 10 examples, or None for all"))
 
 
+def _network():
+    from sklearn.neural_network import MLPClassifier
+    return MLPClassifier((64,), alpha=0.1, learning_rate_init=1e-3, batch_size=256, max_iter=15)
+
+
 def _quick():
-    from sklearn.ensemble import ExtraTreesRegressor, HistGradientBoostingRegressor
-    boosting = HistGradientBoostingRegressor(loss="absolute_error", max_iter=40, learning_rate=0.14, max_leaf_nodes=15, min_samples_leaf=30, max_features=0.3, max_bins=63, early_stopping=False)
-    return dict(max_pool_rows=600, mean_learners=(), gradient_boosting=boosting, random_forest=ExtraTreesRegressor(40, min_samples_leaf=10, max_features=0.3))
+    from sklearn.ensemble import ExtraTreesRegressor
+    return dict(max_pool_rows=600, mean_learners=(), neural_network=_network(), random_forest=ExtraTreesRegressor(40, min_samples_leaf=10, max_features=0.3))
 
 
 def _thorough():
     from sklearn.ensemble import ExtraTreesRegressor, HistGradientBoostingRegressor
-    from sklearn.neural_network import MLPClassifier
     boosting = HistGradientBoostingRegressor(loss="absolute_error", max_iter=120, learning_rate=0.08, max_leaf_nodes=15, min_samples_leaf=30, max_features=0.5, max_bins=127, early_stopping=False)
-    network = MLPClassifier((64,), alpha=0.1, learning_rate_init=1e-3, batch_size=256, max_iter=15)
-    return dict(random_forest=ExtraTreesRegressor(100, min_samples_leaf=10, max_features=0.6), gradient_boosting=boosting, neural_network=network, forest_per_target=True,
+    return dict(max_pool_rows=1000, random_forest=ExtraTreesRegressor(100, min_samples_leaf=10, max_features=0.6), gradient_boosting=boosting, neural_network=_network(), forest_per_target=True,
                 n_networks=2, n_folds=4, mean_learners=("ridge", "boosting"))
 
 
