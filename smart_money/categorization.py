@@ -25,7 +25,7 @@ import numpy as np
 from scipy import sparse
 
 from .evidence import (KNOWN_LABELS, Bookings, Circumstances, GroupEvidence, Memory, NameEvidence, affinity_prior, bookings, fit_weights, group_chances,
-                                  label_groups, label_likeness, usual_direction)
+                                  label_groups, label_likeness, related_groups, usual_direction)
 from .merchants import INCOME, TRANSFER, NameModel, groups, mcc_group, normalize_merchant, seed_model, softmax
 from .schema import CATEGORY_NAMES, InputError, Problem, Transaction, did_you_mean, parse, show_value
 
@@ -428,7 +428,7 @@ class Categorizer:
         q = group_chances(model, names, X, [code for code in dict(zip(rows.name, rows.mcc)).values()])
         spread = 20.0 if classes == KNOWN_LABELS else 1.0
         self.base_ = (d.sum(0) + spread / L) / (n + spread)
-        self.group_, self.name_ = GroupEvidence(affinity_prior(classes, model, self.base_)), NameEvidence()
+        self.group_, self.name_ = GroupEvidence(affinity_prior(classes, model, self.base_), related_groups(model)), NameEvidence()
         self.meaning_ = _meanings(classes, model, q, d)
         self.around_ = Circumstances().fit(rows, y, L, usual_direction([self.meaning_[label] for label in classes], spread))
         by_group, by_name = self.group_.fit(q, d), self.name_.fit(X, q, d) if n else d

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['EPOCH', 'CODE_FIT', 'KNOWN_LABELS', 'SPENT', 'EARNED', 'ROOTS', 'MOST_INVERTED', 'EVIDENCE', 'USUAL', 'PRECISION',
            'LAST', 'MOST_TUNED', 'Bookings', 'bookings', 'group_chances', 'label_parts', 'label_groups',
-           'GroupEvidence', 'affinity_prior', 'NameEvidence', 'label_likeness', 'usual_direction', 'Circumstances',
-           'fit_weights', 'Memory']
+           'GroupEvidence', 'related_groups', 'affinity_prior', 'NameEvidence', 'label_likeness', 'usual_direction',
+           'Circumstances', 'fit_weights', 'Memory']
 
 # %% ../nbs/19_evidence.ipynb #fb8190c2
 import datetime as dt
@@ -129,19 +129,21 @@ class GroupEvidence:
     "How a person labels kinds of payees."
     def __init__(self,
         prior: np.ndarray, # Prior counts, shape (number of groups, number of labels)
+        related: np.ndarray, # What a merchant of one group (row) counts for another (column); 1 for itself
     ):
-        self.prior = prior
+        self.prior, self.related = prior, related
 
     def fit(self,
         q: np.ndarray, # Chances of groups of each merchant, shape (n, number of groups)
         d: np.ndarray, # Shares of labels of each merchant, shape (n, number of labels)
     ) -> np.ndarray: # Chances of labels, each without the merchant itself, shape (n, number of labels)
         "Learn from merchants."
-        counts = q.T @ d + self.prior
+        r = q @ self.related
+        counts = r.T @ d + self.prior
         total = counts.sum(1)
         self.share_ = counts / total[:, None]
-        without = q / (total - q)
-        return without @ counts - d * (without * q).sum(1, keepdims=True)
+        without = q / (total - r)
+        return without @ counts - d * (without * r).sum(1, keepdims=True)
 
     def chances(self,
         q: np.ndarray, # Chances of groups, shape (n, number of groups)
@@ -150,16 +152,25 @@ class GroupEvidence:
         return q @ self.share_
 
 
+def related_groups(
+    model: NameModel, # Whose groups
+    share: float = 0.05, # What a merchant counts for the other groups of its category
+) -> np.ndarray: # Shape (number of groups, number of groups)
+    "Groups of one category are related."
+    category = np.array([groups()[g].category for g in model.groups_])
+    return np.where(category[:, None] == category, share, 0.0) + (1 - share) * np.eye(len(category))
+
+
 def affinity_prior(
     labels: Sequence[str], # Labels
     model: NameModel, # From names to groups
     base: np.ndarray, # How frequent the labels are, shape (number of labels,)
 ) -> np.ndarray: # Prior counts, shape (number of groups, number of labels)
-    "What labels' names say, as counts: two merchants' worth for a label of one's own, ten for a known one."
+    "What labels' names say, as counts: up to three merchants' worth for labels of one's own, less where none speaks of the group; ten for known ones."
     spoken = label_groups(labels, model)
     known = np.array([label in KNOWN_LABELS for label in labels])
-    worth = 10.0 * known.all() + 2.0 * (not known.all())
-    return worth * spoken / (spoken.sum(1, keepdims=True) + (0.0 if known.all() else 0.05)) + 0.5 * base
+    worth, doubt = (10.0, 0.0) if known.all() else (3.0, 0.2)
+    return worth * spoken / (spoken.sum(1, keepdims=True) + doubt) + 0.5 * base
 
 # %% ../nbs/19_evidence.ipynb #4edb0cd1
 MOST_INVERTED = 1000
