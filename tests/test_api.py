@@ -333,7 +333,7 @@ def test_a_stop_under_load_drops_nothing(tmp_path, keep_alive):
 
 
 def test_odd_requests_are_answered_properly():
-    found = trials.oddities(examples=60) if LONG else trials.oddities(examples=6, phases="examples,fuzzing", seconds=240)
+    found = trials.oddities(examples=60) if LONG else trials.oddities(examples=16, phases="examples,fuzzing", seconds=240)
     assert found["failures"] == 0 and found["exit_code"] == 0 and found["cases"] >= (2000 if LONG else 100), found["report"][-6000:] or found
 
 
