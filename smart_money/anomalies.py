@@ -65,7 +65,7 @@ def expected_sizes(
     "Shrunken robust expectations from the other payments."
     own, n = medians_of_others(log_sizes, merchants)
     of_merchant = _group_median(log_sizes, merchants)
-    first = ~pd.Series(merchants).duplicated().to_numpy()
+    first = ~pd.DataFrame(dict(m=merchants, c=categories)).duplicated().to_numpy()
     category = pd.Series(np.where(first, of_merchant, np.nan)).groupby(categories).transform("median").to_numpy()
     residual = np.where(n > 0, np.abs(log_sizes - np.where(n > 0, own, 0)), np.nan)
     moving = np.where(residual > _SAME, residual / np.sqrt(1 + 1 / np.maximum(n, 1)), np.nan)

@@ -28,7 +28,7 @@ def expenses_of(
     "Monthly expenses of whole months; what nobody has put into a category counts as others."
     rows = spending[spending["month"].isin(list(months))]
     sums = rows.groupby(["month", rows["category"].replace(UNCATEGORISED, "others")], sort=True)["spent"].agg(["sum", "size"])
-    out = [Expense(category=c, amount=round(float(total), 2), frequency="once", date=m.start_time.date(), description=f"{n} payments") for (m, c), total, n in zip(sums.index, sums["sum"], sums["size"]) if total >= 0.005]
+    out = [parse(Expense, dict(category=c, amount=round(float(total), 2), frequency="once", date=m.start_time.date(), description=f"{n} payments"), f"{c} in {m}") for (m, c), total, n in zip(sums.index, sums["sum"], sums["size"]) if total >= 0.005]
     return tuple(out), {(str(m), c): round(-float(total), 2) for (m, c), total in sums["sum"].items() if total <= -0.005}
 
 # %% ../nbs/37_onboarding.ipynb #d006f4de

@@ -412,7 +412,7 @@ class SpendingAnalyzer:
         moved = table[(table["kind"] == "transfer") & (table["date"] >= pd.Timestamp(period.start))]
         unknown = float(now.loc[now["category"] == UNCATEGORISED, "spent"].sum())
         monthly = sum(average.values())
-        if total and unknown > 0.02 * total: insights.append(Insight("uncategorised", f"{unknown / total:.0%} of spending, {_money(unknown, currency)}, is in no category yet.", average[UNCATEGORISED], UNCATEGORISED))
+        if unknown > max(0.02 * total, 0): insights.append(Insight("uncategorised", f"{_money(unknown, currency)} of spending{f', {unknown / total:.0%}' if total > 0 else ''} is in no category yet.", average[UNCATEGORISED], UNCATEGORISED))
         if income.estimate: insights.append(Insight("income", f"Spending takes {monthly / income.estimate:.0%} of an income of {_money(income.estimate, currency)} a month.", abs(income.estimate - monthly)))
         received = table[(table["amount"] > 0) & table["category"].isna() & ~table["kind"].isin(["transfer", "spending"])].groupby(table["date"].dt.to_period("M"))["amount"].sum()
         patterns = dict(
