@@ -22,7 +22,9 @@ from typing import Annotated, Any, get_type_hints
 from pydantic_core import to_json
 from .answers import analyze_transactions, import_file, model_performance
 from .budgeting import ImpossiblePlanError
+from .database import StoreError
 from .description import describe_api, page_routes, problems
+from .events import IdempotencyConflict
 from .feedback import Feedback, prepare_lesson, with_weights
 from .guards import PROBLEM_JSON, Gate, Intake, KeyRing, Metrics, ProblemError, ProblemItem, Rate, Watch, exception_path, pointer, problem_document, problem_items, read_json
 from .listening import GracefulServer, listen, set_up_logging
@@ -31,7 +33,7 @@ from .messages import (EXAMPLES, BatchResponse, BudgetRequest, BudgetResponse, E
 from .schema import InputError, Problem, parse
 from .service import LoadedModel, NotReady, Overloaded, Planner, check_health, load_model, plan_all
 from .settings import EXTRA, Settings, load_settings, variable
-from .store import IdempotencyConflict, Store, StoreError
+from .store import Store
 
 # %% ../nbs/72_api.ipynb #b1274694
 try:

@@ -142,7 +142,7 @@ function showSplit(plan) {
 
 // The scale of a slider holds what is likely and what is planned, and changes only when it must: a thumb should not jump because of its scale.
 function scaleOf(name, plan) {
-  const f = plan.forecast[name], want = Math.max(f.high * 1.25, f.median * 1.8, plan.optimized_budget[name] * 1.25, plan.income / 50), old = state.scales[name];
+  const f = plan.forecast[name], want = Math.max(f.high * 1.25, f.median * 1.8, plan.optimized_budget[name] * (name in state.locked ? 1 : 1.25), plan.income / 50), old = state.scales[name];
   if (!old || want > old || want < old / 4) { const unit = 10 ** Math.floor(Math.log10(want)) / 2; state.scales[name] = Math.ceil(want / unit) * unit; }
   return state.scales[name];
 }
