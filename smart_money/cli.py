@@ -696,6 +696,15 @@ def _import_lines(items, panel, out):
         yield f"{len(panel.months)} months, {panel.months[0]:%Y-%m} to {panel.months[-1]:%Y-%m}, are in {_shown(out)}"
 
 # %% ../nbs/73_cli.ipynb #62334ed9
+def _stated_balance(found, items, currency):
+    "The balance that the files state after the last booking, if they do so for every account; None otherwise."
+    names, units, latest = {t.account for t in items}, {t.currency for t in items}, {}
+    for a in (a for s in found.statements for a in s.accounts if a.name in names and a.balance is not None and a.balance_date is not None):
+        if a.name not in latest or latest[a.name].balance_date < a.balance_date: latest[a.name] = a
+    money = currency or (units.pop() if len(units) == 1 else None)
+    if money is None or names - latest.keys() or any(a.currency != money for a in latest.values()): return None
+    return float(sum(a.balance for a in latest.values()))
+
 def _chart_folder(
     path:Optional[Path], # What the user asked for
 ) -> Optional[Path]: # The same
@@ -724,7 +733,7 @@ def analyze(
     start: Annotated[Optional[str], typer.Option("--from", metavar="DATE", help="First day to look at, such as 2024-01-01; what came before is remembered.")] = None,
     end: Annotated[Optional[str], typer.Option("--to", metavar="DATE", help="Last day to look at.")] = None,
     months: Annotated[Optional[int], typer.Option("--months", min=1, help="Look at this many whole months, the latest.")] = None,
-    balance: Annotated[Optional[float], typer.Option("--balance", help="Balance after the last booking, for the cash flow.")] = None,
+    balance: Annotated[Optional[float], typer.Option("--balance", help="Balance after the last booking, for the cash flow; the one that the files state if not given.")] = None,
     days: Annotated[int, typer.Option("--days", min=1, max=366, help="How far the cash flow looks ahead.")] = 60,
     mapping: Annotated[Optional[Path], typer.Option("--mapping", metavar="FILE.toml", help="How this bank writes its CSV.")] = None,
     currency: Annotated[Optional[str], typer.Option("--currency", help="Which currency to look at, and that of files that name none: three letters such as USD.")] = None,
@@ -737,6 +746,7 @@ def analyze(
     from smart_money.statement_view import analysis_lines, categories_table, recurring_table
     if months and (start or end): raise typer.BadParameter("give either --months or --from and --to.")
     found, items = _read_bookings(files, mapping=mapping, currency=currency, day_first=day_first)
+    if balance is None and end is None: balance = _stated_balance(found, items, currency)
     with Progress("Analysis"): analysis = SpendingAnalyzer(currency=currency, balance=balance, horizon_days=days).analyze_patterns(items, months or {"start": start, "end": end})
     drawn = save_analysis_charts(analysis, items, plots) if plots else []
     answer = analysis.as_dict()
