@@ -12,7 +12,7 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
 from os import PathLike
 from pathlib import Path
@@ -43,7 +43,8 @@ class CsvMapping:
             if role not in MAPPED: problems.append(Problem(f"{where}: columns.{role}", "an unknown role", f"one of {', '.join(MAPPED)}", did_you_mean(str(role), MAPPED)))
         if "date" not in self.columns: problems.append(Problem(f"{where}: columns", "no date", "the name of the column with the date"))
         if not {"amount", "debit", "credit"} & set(self.columns): problems.append(Problem(f"{where}: columns", "no amount", "amount, or debit and credit"))
-        if self.delimiter is not None and (not isinstance(self.delimiter, str) or len(self.delimiter) != 1): problems.append(Problem(f"{where}: delimiter", show_value(self.delimiter), "one character"))
+        if self.delimiter is not None and (not isinstance(self.delimiter, str) or len(self.delimiter) != 1):
+            problems.append(Problem(f"{where}: delimiter", show_value(self.delimiter), "one character"))
         if self.decimal not in (None, ".", ","): problems.append(Problem(f"{where}: decimal", show_value(self.decimal), "'.' or ','"))
         if self.currency is not None and currency_of(str(self.currency)) is None: problems.append(Problem(f"{where}: currency", show_value(self.currency), "three letters of ISO 4217 such as 'USD'"))
         for name in ("day_first", "negate"):
@@ -123,7 +124,8 @@ def _balance_sign(sample, roles, mark):
             if abs(change) == abs(amount): votes[1 if change == amount else -1] += 1
     return (1 if votes[1] >= votes[-1] else -1) if max(votes.values(), default=0) >= max(2, len(steps) // 3) and votes[1] != votes[-1] else 0
 
-_CARD_PAID = re.compile(r"\b(payment[ -]*(?:thank|received|-? ?web)|thank ?you|autopay|auto ?payment|online payment|directpay|payment received|paiement recu|zahlung erhalten|lastschrift kreditkarte|payment to card)", re.I)
+_CARD_PAID = re.compile(r"\b(payment[ -]*(?:thank|received|-? ?web)|thank ?you|autopay|auto ?payment|online payment|directpay|payment received|paiement recu|zahlung erhalten|"
+                        r"lastschrift kreditkarte|payment to card)", re.I)
 
 def _meant(row, roles):
     "Which way the category or type of a row says that money went: -1 out, 1 in, 0 unknown."
@@ -162,7 +164,8 @@ def find_signs(
             if known < max(1, (0.9 if role != "side" and not negative else 0.5) * len(amounts)): continue
             if not negative: return Signs(side=c) if negate is None else Signs(factor=-1 if negate else 1)
             agree = sum(s * (1 if a > 0 else -1) for s, (a, _) in zip(sides, amounts) if a)
-            if negate is None and role in ("side", "type") and agree <= -0.8 * known: return Signs(factor=-1, note=f"purchases are positive in this file: the signs of {layout.names[roles['amount'][0]]!r} are turned round")
+            if negate is None and role in ("side", "type") and agree <= -0.8 * known:
+                return Signs(factor=-1, note=f"purchases are positive in this file: the signs of {layout.names[roles['amount'][0]]!r} are turned round")
     if negate is not None: return Signs(factor=-1 if negate else 1)
     by_balance = _balance_sign([r for _, r in amounts], roles, mark)
     if by_balance: return Signs(factor=by_balance, note="" if by_balance > 0 else "the running balance falls where amounts are positive: their signs are turned round")
@@ -171,13 +174,18 @@ def find_signs(
     meant = [(1 if a > 0 else -1) * m for a, r in amounts if a and (m := _meant(r, roles))]
     if len(meant) >= max(2, len(amounts) / 2) and sum(meant) <= -0.8 * len(meant): return Signs(factor=-1, note="spending is positive in this file, by its categories: the signs are turned round")
     if paid and all(a < 0 for a in paid) and positive > 2 * negative: return Signs(factor=-1, note="payments of the card are negative in this file: the signs are turned round")
-    if positive and not negative and len(amounts) > 1: return Signs(note="no amount is negative and nothing else says which way the money went: all are read as money in (negate, --negate if they were spent)")
+    if positive and not negative and len(amounts) > 1:
+        return Signs(note="no amount is negative and nothing else says which way the money went: all are read as money in (negate, --negate if they were spent)")
     return Signs()
 
 # %% ../nbs/16_bank_csv.ipynb #02e40c2c
-_NOT_BOOKED = re.compile(r"\b(pending|declined|reverted|failed|cancell?ed|denied|rejected|refused|vorgemerkt|void(?:ed)?|expired|en attente|pendiente|scheduled|in behandeling|oczekuj\w*|deleted|abgelehnt|unsuccessful|reversed)\b", re.I)
-_TOTALS = re.compile(r"^\W*(?:(?:grand |sub ?)?totals?|sum(?:me|ma)?|total(?:e|en|es)?|(?:opening|closing|ending|beginning|starting|available|current|statement|previous|new|end|final) balance|balance|saldo|kontostand|solde|(?:alter|neuer|anfangs|end)[ -]?(?:konto)?(?:stand|saldo)|anfangssaldo|endsaldo|"
-                     r"end of (?:file|statement|report|transactions)|\*+ ?end|generated|statement (?:summary|generated)|number of|records?|no\. of|count|page|seite|exported|disclaimer|note:|this is a|legend|stand|b/f|c/f|brought forward|carried forward|opening|closing|export)", re.I)
+_NOT_BOOKED = re.compile(r"\b(pending|declined|reverted|failed|cancell?ed|denied|rejected|refused|vorgemerkt|void(?:ed)?|expired|en attente|pendiente|scheduled|in behandeling|"
+                         r"oczekuj\w*|deleted|abgelehnt|unsuccessful|reversed)\b", re.I)
+_TOTALS = re.compile(r"^\W*(?:(?:grand |sub ?)?totals?|sum(?:me|ma)?|total(?:e|en|es)?|"
+                     r"(?:opening|closing|ending|beginning|starting|available|current|statement|previous|new|end|final) balance|balance|saldo|kontostand|solde|"
+                     r"(?:alter|neuer|anfangs|end)[ -]?(?:konto)?(?:stand|saldo)|end of (?:file|statement|report|transactions)|\*+ ?end|generated|statement (?:summary|generated)|"
+                     r"number of|records?|no\. of|count|page|seite|exported|disclaimer|note:|this is a|legend|stand|b/f|c/f|brought forward|carried forward|opening|closing|export)", re.I)
+_BALANCE, _BEFORE = re.compile(r"balance|saldo|stand|solde", re.I), re.compile(r"open|begin|start|alter|anfang|previous|brought", re.I)
 _OPENING = re.compile(r"^(?:(?:starting|opening|initial) balance|balance brought forward|brought forward|saldo inicial|anfangssaldo|b/f)\b", re.I)
 
 def _describe(row, columns):
@@ -217,6 +225,124 @@ def mapped_layout(
     roles = _columns_of(mapping, names, where)
     return Layout(delimiter, line, last + 1, names, roles, {})
 
+# %% ../nbs/16_bank_csv.ipynb #fa1d5964
+_CUES = {"transfer", "starting", "opening ", "initial ", "balance "}
+_OWN_MOVES = ("transfer", "transfers", "opening balance", "reconciliation", "internal transfer", "umbuchung", "exchange", "account transfer", "acct xfer")
+_NOISE = ("reference", "message", "extended details") # Columns of text that say little beside others
+
+def _kind(label, word, description, transfer):
+    "Spending, income or transfer, where the file's own words say so."
+    opening = _OPENING.match(description) or _OPENING.match(label)
+    if transfer or opening or description.lower().startswith(("transfer :", "transfer:")) or plain(word) in _OWN_MOVES: return "transfer"
+    return category_of(label)[1]
+
+def _mcc(text):
+    "A merchant category code, with the zero that spreadsheets drop."
+    text = text.removesuffix(".0")
+    return text.zfill(4) if text.isascii() and text.isdigit() and len(text) in (3, 4) else None
+
+class _Rows:
+    "The second pass over a CSV file."
+    def __init__(self, reading, layout, roles, order, mark, signs, currency, account):
+        self.reading, self.layout, self.roles, self.order, self.mark = reading, layout, roles, order, mark
+        self.signs, self.currency, self.account = signs, currency, account
+        self.days, self.kinds, self.texts = {}, {}, {}
+        get = lambda role: roles.get(role, ())
+        named = {name: next((c for c in get("payee") if plain(layout.names[c]) == name), None) for name in ("source name", "destination name")}
+        self.ends = tuple(named.values()) if None not in named.values() else None # Firefly III: where money came from, and went
+        said = tuple(c for c in get("text") if plain(layout.names[c]) not in _NOISE) or get("text")
+        self.words = tuple(c for c in get("payee")[:2] + said[:3] if not self.ends or c not in self.ends)
+        self.labels = get("subcategory") or get("category")[:1]
+        self.money = get("amount") + get("debit") + get("credit") + get("balance")
+
+    def cell(self, row, role): return _cell(row, self.roles[role]) if role in self.roles else ""
+
+    def shared(self, text): return self.texts.setdefault(text, text)
+
+    def read(self):
+        "Make each row a booking, structure, or a skipped record."
+        names = list(self.layout.names) if self.layout.header else None
+        for first, last, row in csv_rows(self.reading.lines, self.layout.delimiter, self.layout.first - 1):
+            if row is None: self.reading.skip(first, "a quotation mark that is never closed", last)
+            elif not "".join(row).strip() or names and row[0].strip() == names[0] and [c.strip() for c in row] == names: self.reading.mark(STRUCTURE, first, last)
+            else: self.row(first, last, self.fold(row) if len(row) > len(self.layout.names) else row)
+
+    def row(self, first, last, row):
+        text = _cell(row, self.roles["date"])
+        try:
+            date = self.days.get(text)
+            if date is None: self.days[text] = date = parse_date(text, self.order)
+            amount, unit = signed(row, self.roles, self.mark, self.signs.debit_sign, self.signs.credit_sign)
+        except ValueError as error: return self.other(first, last, row, text, str(error))
+        if _NOT_BOOKED.search(state := self.cell(row, "status")):
+            self.reading.records += 1
+            return self.reading.skip(first, f"not booked: {state}", last)
+        if not amount and self.is_split(row): return self.reading.mark(STRUCTURE, first, last) # its parts stand below
+        self.reading.records += 1
+        self.reading.mark(READ, first, last)
+        self.reading.bookings.append(self.booking(row, date, self.turned(row, amount), unit, first))
+
+    def booking(self, row, date, amount, unit, line):
+        word, label, description, account = self.cell(row, "type"), self.label(row), _describe(row, self.words), self.cell(row, "account").strip("'=\"") or self.account
+        if self.ends and max(self.ends) < len(row):
+            into = plain(word) in ("deposit", "opening balance") or amount > 0 and plain(word) != "transfer"
+            account, other = row[self.ends[into]].strip() or self.account, row[self.ends[not into]].strip()
+            description = " ".join(filter(None, (other, description)))
+        key = (label, word, description if description[:8].lower() in _CUES or _OPENING.match(description) else "", bool(self.cell(row, "transfers")))
+        if key not in self.kinds: self.kinds[key] = _kind(*key)
+        return Booking(date, amount, self.unit(row, unit), self.shared(description or label or word), account and self.shared(account), self.shared(label) or None, self.kinds[key],
+                       _mcc(self.cell(row, "mcc")) if "mcc" in self.roles else None, self.cell(row, "id")[:60] or None, line=line)
+
+    def unit(self, row, unit):
+        "The currency of a row: its own column, its amount's sign, the name of its column, that of the file."
+        if "currency" in self.roles and (said := currency_of(self.cell(row, "currency"))): return said
+        if unit and (said := currency_of(unit)): return said
+        if len(self.layout.units) < 2: return self.currency
+        return self.layout.units.get(next((c for c in self.money if c < len(row) and row[c].strip()), -1)) or self.currency
+
+    def turned(self, row, amount):
+        "The amount with the sign that says which way the money went."
+        if self.signs.side is not None and self.signs.side < len(row) and (side := side_of(row[self.signs.side])): amount = side * abs(amount)
+        return -amount if self.signs.factor < 0 else amount
+
+    def label(self, row):
+        "Group and category as one text."
+        label = _cell(row, self.labels)
+        if "group" not in self.roles: return label
+        group = self.cell(row, "group")
+        return f"{group}: {label}" if group and label and not label.startswith(group) else label or group
+
+    def is_split(self, row):
+        text = self.cell(row, "split")
+        return bool(text) and is_amount(text, self.mark) and parse_amount(text, self.mark)[0] != 0
+
+    def fold(self, row):
+        "Put a surplus of cells back into the text that they were cut from."
+        width, at = len(self.layout.names), max(self.words, default=None)
+        if not self.layout.header or at is None or not any(c.strip() for c in row[width:]): return row
+        extra = len(row) - width
+        folded = row[:at] + [self.layout.delimiter.join(row[at:at + extra + 1])] + row[at + extra + 1:]
+        return folded if all(self.fits(folded, k) for k in range(at + 1, width)) else row
+
+    def fits(self, row, k):
+        if k >= len(row) or not row[k].strip(): return True
+        return is_amount(row[k], self.mark) if k in self.money else k not in self.roles["date"] or is_date(row[k])
+
+    def other(self, first, last, row, date, reason):
+        "A row without a day or an amount."
+        cells = [c.strip() for c in row if c.strip()]
+        texts = [c for c in cells if not is_date(c) and not is_amount(c)]
+        amount = next((c for role in ("amount", "debit", "credit") if (c := self.cell(row, role))), "")
+        if texts and _TOTALS.match(texts[0]) and not (is_date(date) and amount):
+            self.reading.mark(STRUCTURE, first, last)
+            balance = [c for c in cells if is_amount(c, self.mark)]
+            if _BALANCE.search(texts[0]) and len(balance) == 1:
+                which = "opening" if _BEFORE.search(texts[0]) else "balance"
+                self.reading.accounts.setdefault("", {})[which] = parse_amount(balance[0], self.mark)[0]
+            return
+        self.reading.records += bool(date and amount)
+        self.reading.skip(first, reason if date else f"no date ({reason})" if amount else "neither date nor amount", last, " ".join(cells))
+
 # %% ../nbs/16_bank_csv.ipynb #7a076b81
 def _survey(reading, layout, day_first, mapping):
     "First pass: the order of dates, the decimal mark, the first rows, and how often each account occurs."
@@ -241,7 +367,8 @@ def _default_order(reading, order, currency, mark, layout):
     names = {plain(n) for n in layout.names}
     american = currency in (None, "USD") and mark != "," and layout.delimiter == "," and not {"converted amount"} <= names and currency == "USD"
     chosen = "mdy" if american else "dmy"
-    reading.note(f"dates such as {_first_date(reading, layout)} could be day-month or month-day ({order.reason}): read as {'month' if american else 'day'} first (day_first={american}, --{'day' if american else 'month'}-first for the other)")
+    reading.note(f"dates such as {_first_date(reading, layout)} could be day-month or month-day ({order.reason}): read as {'month' if american else 'day'} first "
+                 f"(day_first={american}, --{'day' if american else 'month'}-first for the other)")
     return chosen
 
 def _first_date(reading, layout):
@@ -287,114 +414,38 @@ def read_csv(
     Raises `InputError` if no column of dates and amounts is found."""
     reading = Reading(text, where)
     layout = mapped_layout(reading.lines, mapping, where) if mapping else find_layout(reading.lines)
-    if layout is None: raise InputError(Problem(where, "no row of names with a date and an amount", "a bank statement", "Say which columns are which with a mapping."))
+    if layout is None: raise InputError(Problem(where, "no row of names with a date and an amount", "a bank statement", _ASK))
     reading.mark(STRUCTURE, 1, layout.first - 1)
-    roles = dict(layout.roles)
     if mapping: day_first, negate = (mapping.day_first if day_first is None else day_first), (mapping.negate if negate is None else negate)
-    order, mark, sample, names, n = _survey(reading, layout, day_first, mapping)
-    if n and (order is None): raise InputError(Problem(f"{where}, line {layout.first}", f"{show_value(_first_date(reading, layout))} in the column {layout.names[roles['date'][0]]}", "dates", "Say which columns are which with a mapping."))
-    head = reading.lines[:max(layout.header - 1, 0)]
-    if "account" in roles and not mapping and _is_other_side(layout.names[roles["account"][0]], names, n, "payee" in roles, _preamble_account(head)): roles.pop("account")
-    fixed = next(iter(layout.units.values()), None) or _preamble_currency(head)
-    default = fixed or (mapping.currency if mapping else None) or currency
-    found = {parse_amount(c, mark)[1] for r in sample for k in ("amount", "debit", "credit") if (c := _cell(r, roles.get(k, ()))) and is_amount(c, mark)} - {None}
-    units = {currency_of(c) for r in sample if (c := _cell(r, roles.get("currency", ())))} - {None}
-    if order and not order.certain: order = DateOrder(_default_order(reading, order, next(iter(units or found or {default})), mark, layout), True, order.reason)
-    signs = find_signs([r for r in sample if is_date(_cell(r, roles["date"]))], Layout(layout.delimiter, layout.header, layout.first, layout.names, roles), mark, negate)
+    order, mark, sample, accounts, n = _survey(reading, layout, day_first, mapping)
+    if n and order is None:
+        raise InputError(Problem(f"{where}, line {layout.first}", f"{show_value(_first_date(reading, layout))} in the column {layout.names[layout.roles['date'][0]]}", "dates", _ASK))
+    head, roles = reading.lines[:max(layout.header - 1, 0)], dict(layout.roles)
+    own = _preamble_account(head)
+    if "account" in roles and not mapping and _is_other_side(layout.names[roles["account"][0]], accounts, n, "payee" in roles, own): roles.pop("account")
+    default = next(iter(layout.units.values()), None) or _preamble_currency(head) or (mapping.currency if mapping else None)
+    seen = _seen_currencies(sample, roles, mark)
+    if order and not order.certain: order = DateOrder(_default_order(reading, order, next(iter(seen), default or currency), mark, layout), True, order.reason)
+    signs = find_signs([r for r in sample if is_date(_cell(r, roles["date"]))], replace(layout, roles=roles), mark, negate)
     if signs.note: reading.note(signs.note)
-    own = (mapping.account if mapping else None) or account or _preamble_account(head)
-    _read_rows(reading, layout, roles, order.order if order else "ymd", mark, signs, default, own)
-    if not default and any(b.currency is None for b in reading.bookings): reading.note("the file names no currency: say which one (currency, --currency)")
-    if "USD" in found and not fixed and not units and any("$" in _cell(r, roles.get(k, ())) for r in sample[:50] for k in ("amount", "debit", "credit")): reading.note("$ is read as the US dollar")
-    columns = {("description" if r in ("payee", "text") else r): () for r in roles if r not in ("group", "subcategory")}
-    for role in columns:
-        cols = roles.get("payee", ()) + roles.get("text", ()) if role == "description" else roles[role][:1] if role != "category" else roles[role][:2]
-        keys = tuple(layout.names[c] if layout.header else c + 1 for c in cols)
-        columns[role] = keys if len(keys) > 1 else keys[0] if keys else ()
-    columns = {r: c for r, c in columns.items() if c != ()}
-    return reading.finish(), CsvMapping(columns, layout.delimiter, mark, (order.order == "dmy") if order and order.order != "ymd" else None, signs.factor < 0 or None, default)
+    _Rows(reading, layout, roles, order.order if order else "ymd", mark, signs, default or currency, (mapping.account if mapping else None) or account or own).read()
+    if not default and not currency and any(b.currency is None for b in reading.bookings): reading.note("the file names no currency: say which one (currency, --currency)")
+    if not default and "currency" not in roles and "USD" in seen: reading.note("$ is read as the US dollar")
+    return reading.finish(), _mapping_of(layout, roles, mark, order, signs, default or currency)
 
-def _read_rows(reading, layout, roles, order, mark, signs, default, own):
-    "Second pass: every row becomes a booking, structure, or is listed."
-    get = lambda role: roles.get(role, ())
-    width, texts = len(layout.names), get("payee")[:2] + (tuple(c for c in get("text") if plain(layout.names[c]) not in ("reference", "message", "extended details")) or get("text"))[:3]
-    sides = [next((c for c in get("payee") if plain(layout.names[c]) == name), None) for name in ("source name", "destination name")] # Firefly III
-    if None not in sides: texts = tuple(c for c in texts if c not in sides)
-    date_cols, status, types, transfers = get("date"), get("status"), get("type"), get("transfers")
-    labels, groups = get("category")[:1] if not get("subcategory") else get("subcategory"), get("group")
-    mccs, days, shared, kinds = get("mcc"), {}, {}, {}
-    fold = max(texts, default=None)
-    for first, last, row in csv_rows(reading.lines, layout.delimiter, layout.first - 1):
-        if row is None: reading.skip(first, "a quotation mark that is never closed", last); continue
-        if not "".join(row).strip(): reading.mark(STRUCTURE, first, last); continue
-        if layout.header and row[0].strip() == layout.names[0] and [c.strip() for c in row] == list(layout.names): reading.mark(STRUCTURE, first, last); continue
-        extra = len(row) - width
-        if extra > 0 and layout.header and fold is not None and any(c.strip() for c in row[width:]): # a delimiter within an unquoted text
-            folded = row[:fold] + [layout.delimiter.join(row[fold:fold + extra + 1])] + row[fold + extra + 1:]
-            if all(k >= width or k <= fold or _fits(folded, k, roles) for k in range(width)): row = folded
-        text = _cell(row, date_cols)
-        date = days.get(text)
-        try:
-            if date is None: days[text] = date = parse_date(text, order)
-            amount, unit = signed(row, roles, mark, signs.debit_sign, signs.credit_sign)
-        except ValueError as error:
-            _other_row(reading, first, last, row, text, str(error), roles, mark)
-            continue
-        if status and _NOT_BOOKED.search(state := _cell(row, status)): reading.records += 1; reading.skip(first, f"not booked: {state}", last); continue
-        if signs.side is not None and signs.side < len(row):
-            side = side_of(row[signs.side])
-            amount = -abs(amount) if side < 0 else abs(amount) if side > 0 else amount
-        if signs.factor < 0: amount = -amount
-        if not amount and "split" in roles and (total := _cell(row, roles["split"])) and is_amount(total, mark) and parse_amount(total, mark)[0]: reading.mark(STRUCTURE, first, last); continue # the parts stand below
-        description = _describe(row, texts)
-        own_here = _account(row, get("account"), own, shared)
-        if None not in sides and max(sides) < len(row):
-            into = plain(_cell(row, types)) in ("deposit", "opening balance") or amount > 0 and plain(_cell(row, types)) != "transfer"
-            own_here, other = row[sides[into]].strip() or own, row[sides[not into]].strip()
-            description = " ".join(filter(None, (other, description)))
-        label = _describe(row, groups + labels) if groups else _cell(row, labels)
-        if groups and labels and (g := _cell(row, groups)) and (c := _cell(row, labels)): label = c if c.startswith(g) else f"{g}: {c}"
-        key = (label, _cell(row, types) if types else "", description if description[:8].lower() in _CUES or _OPENING.match(description) else "", bool(transfers and _cell(row, transfers)))
-        kind = kinds.get(key)
-        if kind is None and key not in kinds: kind = kinds[key] = _kind(*key)
-        money = currency_of(_cell(row, get("currency"))) if "currency" in roles else layout.units.get(next((c for c in get("amount") if c < len(row) and row[c].strip()), -1)) if len(layout.units) > 1 else None
-        reading.records += 1
-        reading.mark(READ, first, last)
-        description = description or label or (_cell(row, types) if types else "")
-        reading.bookings.append(Booking(date, amount, (unit and currency_of(unit)) if unit and not money else money or default, shared.setdefault(description, description), own_here, shared.setdefault(label, label) or None,
-                                        kind, _mcc(_cell(row, mccs)) if mccs else None, _cell(row, get("id"))[:60] or None if "id" in roles else None, line=first))
+_ASK = "Say which columns are which with a mapping."
 
-_CUES = {"transfer", "starting", "opening ", "initial ", "balance "}
+def _seen_currencies(sample, roles, mark):
+    "The currencies that the first rows name, in their column or beside their amounts."
+    columns = {currency_of(c): None for r in sample if (c := _cell(r, roles.get("currency", ())))}
+    cells = (c for r in sample for role in ("amount", "debit", "credit") if (c := _cell(r, roles.get(role, ()))))
+    beside = {currency_of(u): None for c in cells if is_amount(c, mark) and (u := parse_amount(c, mark)[1])}
+    return [c for c in {**columns, **beside} if c]
 
-def _kind(label, word, description, transfer):
-    "Spending, income or transfer, where the file's own words say so."
-    if transfer or _OPENING.match(description) or _OPENING.match(label) or description.lower().startswith(("transfer :", "transfer:")): return "transfer"
-    if plain(word) in ("transfer", "transfers", "opening balance", "reconciliation", "internal transfer", "umbuchung", "exchange", "account transfer", "acct xfer"): return "transfer"
-    return category_of(label)[1]
-
-def _fits(row, k, roles):
-    "Whether a cell that was moved is what its column holds."
-    if k >= len(row) or not row[k].strip(): return True
-    if k in roles.get("amount", ()) + roles.get("debit", ()) + roles.get("credit", ()) + roles.get("balance", ()): return is_amount(row[k])
-    return k not in roles["date"] or is_date(row[k])
-
-def _mcc(text):
-    text = text.removesuffix(".0")
-    return text.zfill(4) if text.isascii() and text.isdigit() and len(text) in (3, 4) else None
-
-def _account(row, cols, own, shared):
-    text = _cell(row, cols).strip("'=\"") if cols else ""
-    return shared.setdefault(text, text) or own
-
-def _other_row(reading, first, last, row, date, reason, roles, mark):
-    "A row without a date or an amount: a total or balance is structure, anything else is listed."
-    words = " ".join(c.strip() for c in row if c.strip())
-    texts = [c.strip() for c in row if c.strip() and not is_date(c.strip()) and not is_amount(c.strip())]
-    amount = next((c for r in ("amount", "debit", "credit") if (c := _cell(row, roles.get(r, ())))), "")
-    if texts and _TOTALS.match(texts[0]) and (not is_date(date) or not amount):
-        reading.mark(STRUCTURE, first, last)
-        balance = [c for c in row if is_amount(c.strip(), mark)]
-        if re.search(r"balance|saldo|stand|solde", texts[0], re.I) and len(balance) == 1: reading.accounts.setdefault("", {})["opening" if re.search(r"open|begin|start|alter|anfang|previous|brought", texts[0], re.I) else "balance"] = parse_amount(balance[0].strip(), mark)[0]
-        return
-    reading.records += bool(date and amount)
-    reading.skip(first, reason if date else f"no date ({reason})" if amount else "neither date nor amount", last, words)
+def _mapping_of(layout, roles, mark, order, signs, currency):
+    "What was found, as a mapping that would read the file again."
+    name = lambda cols: tuple(layout.names[c] if layout.header else c + 1 for c in cols)
+    columns = {r: name(roles[r][:1]) for r in MAPPED if r in roles and r not in MANY_COLUMNS}
+    columns |= {"description": name(roles.get("payee", ()) + roles.get("text", ())), "category": name(roles.get("category", ())[:2])}
+    day_first = order.order == "dmy" if order and order.order != "ymd" else None
+    return CsvMapping({r: c if len(c) > 1 else c[0] for r, c in columns.items() if c}, layout.delimiter, mark, day_first, signs.factor < 0 or None, currency)

@@ -58,7 +58,9 @@ def _currency_for(transactions, currency, profile):
         if currency_of(said) is None: raise InputError(Problem("currency", show_value(said), "three letters of ISO 4217 such as 'USD'"))
         return currency_of(said)
     if not spent: raise InputError(Problem("transactions", "no money out in a currency", "payments of a household"))
-    if len(spent) > 1: raise InputError(Problem("transactions", f"payments in several currencies ({', '.join(f'{n} in {c or chr(63)}' for c, n in spent.most_common(5))})", "one currency", "Say which one with currency."))
+    if len(spent) > 1:
+        counts = ", ".join(f"{n} in {c or chr(63)}" for c, n in spent.most_common(5))
+        raise InputError(Problem("transactions", f"payments in several currencies ({counts})", "one currency", "Say which one with currency."))
     if None in spent: raise InputError(Problem("transactions", "no currency", "amounts in a known currency", "Say which one with currency."))
     return next(iter(spent))
 
@@ -85,7 +87,9 @@ def spending_panel(
     only_unknown = {t.currency for t in items} == {None}
     mine = [t for t in items if t.currency == money or only_unknown]
     months, partial = covered_months([t.date for t in mine], period)
-    if not months: raise InputError(Problem("transactions", f"no whole month in {money}" + (f" ({min(t.date for t in mine)} to {max(t.date for t in mine)})" if mine else ""), "bookings from the first to the last day of at least one month"))
+    if not months:
+        span = f" ({min(t.date for t in mine)} to {max(t.date for t in mine)})" if mine else ""
+        raise InputError(Problem("transactions", f"no whole month in {money}{span}", "bookings from the first to the last day of at least one month"))
     spent, income, missing, moved, notes = defaultdict(Decimal), defaultdict(Decimal), [], 0, []
     inside = set(months)
     for t in mine:
@@ -107,7 +111,9 @@ def spending_panel(
     earned = profile.monthly_income if profile else [float(income[m]) if income.get(m) else np.nan for m in months]
     head = pd.DataFrame({"household_id": household_id, "period": pd.to_datetime(months), "monthly_income": earned, **who, "months_covered": 1.0, "source": "statements", "currency": money})
     others = Counter(t.currency for t in items if t.currency != money and not only_unknown)
-    return SpendingPanel(pd.concat([head, pd.DataFrame(rows)], axis=1), tuple(months), tuple(partial), {m: income[m] for m in months}, len(missing), -sum((t.amount for t in missing), Decimal(0)), moved, dict(others), tuple(notes))
+    unplaced = -sum((t.amount for t in missing), Decimal(0))
+    table = pd.concat([head, pd.DataFrame(rows)], axis=1)
+    return SpendingPanel(table, tuple(months), tuple(partial), {m: income[m] for m in months}, len(missing), unplaced, moved, dict(others), tuple(notes))
 
 def _late_accounts(transactions, months):
     "A note if an account does not reach as far back as the others."

@@ -34,7 +34,8 @@ class _Camt(xml.sax.ContentHandler):
         self.path.append(name)
         self.text = []
         if len(self.path) <= 2: self.root += f"/{name}"
-        if name in ("Stmt", "Rpt", "Ntfctn") and len(self.path) == 3: self.statements, self.acct, self.currency, self.balances, self.start, self.made = self.statements + 1, None, None, [], len(self.r.bookings), ""
+        if name in ("Stmt", "Rpt", "Ntfctn") and len(self.path) == 3:
+            self.statements, self.acct, self.currency, self.balances, self.start, self.made = self.statements + 1, None, None, [], len(self.r.bookings), ""
         elif name == "Ntry" and self.entry is None: self.entry, self.first, self.depth = [], self.line(), len(self.path)
         elif name == "Bal" and self.entry is None: self.bal = {}
         self.ccy = attrs.get("Ccy") or getattr(self, "ccy", None)
@@ -86,7 +87,8 @@ class _Camt(xml.sax.ContentHandler):
         try: info["balance_date"] = parse_date((end[2] or "")[:10])
         except ValueError: pass
         moved = sum(b.amount for b in self.r.bookings[self.start:])
-        if begin and begin[1] == end[1] and begin[0] + moved != end[0]: self.r.note(f"account {self.acct}: the opening balance {begin[0]} and the bookings {moved} do not make the closing balance {end[0]}")
+        if begin and begin[1] == end[1] and begin[0] + moved != end[0]:
+            self.r.note(f"account {self.acct}: the opening balance {begin[0]} and the bookings {moved} do not make the closing balance {end[0]}")
 
 # %% ../nbs/17_camt_mt940.ipynb #e69bdbd1
 def _camt_amount(text):
@@ -140,7 +142,8 @@ def camt_booking(
     if len(parts) != len(groups) or len(parts) < 2 or sum(p[0] for p in parts) != sign * amount: parts = []
     texts = [_camt_text(g, side == "DBIT") for g in groups[:3]]
     description = " ".join(dict.fromkeys(t for t in texts if t)) or _first(entry, "AddtlNtryInf") or next((t for g in groups if (t := _first(g, "AddtlTxInf"))), "") or _first(entry, "NtryRef")
-    ids = [t for name in _CAMT_IDS for p, t, _ in (entry if not name.startswith("Refs") else groups[0] if len(groups) == 1 else []) if p == name and t and t.upper() not in ("NOTPROVIDED", "NONREF", "NOT PROVIDED")]
+    named = entry + (groups[0] if len(groups) == 1 else [])
+    ids = [t for name in _CAMT_IDS for p, t, _ in named if p == name and t and t.upper() not in ("NOTPROVIDED", "NONREF", "NOT PROVIDED")]
     mcc = next((t for g in groups for p, t, _ in g if p.endswith(("MrchntCtgyCd", "CtgyCd")) and re.fullmatch(r"\d{4}", t, re.A)), None)
     return Booking(date, sign * amount, currency_of(ccy or "") or currency, description, account, None, None, mcc, ids[0] if ids else None, parts)
 
@@ -172,7 +175,8 @@ def read_camt(
 
 # %% ../nbs/17_camt_mt940.ipynb #e745dc25
 _TAG = re.compile(r":(?P<tag>\d{2}[A-Z]?|NS|9\d\d):(?P<text>.*)", re.S)
-_F61 = re.compile(r"(?P<date>\d{6})(?P<entry>\d{4})?(?P<mark>R?[CDcd]|E[CD])(?P<funds>[A-Za-z])?\s?(?P<amount>\d[\d.]*(?:,\d*)?|,\d+)(?P<type>[A-Z][A-Z0-9 ]{3})?(?P<ref>[^/\n]*(?:/(?!/)[^/\n]*)*)(?://(?P<bank>[^\n]*))?(?:\n(?P<more>.*))?", re.S | re.A)
+_F61 = re.compile(r"(?P<date>\d{6})(?P<entry>\d{4})?(?P<mark>R?[CDcd]|E[CD])(?P<funds>[A-Za-z])?\s?(?P<amount>\d[\d.]*(?:,\d*)?|,\d+)"
+                  r"(?P<type>[A-Z][A-Z0-9 ]{3})?(?P<ref>[^/\n]*(?:/(?!/)[^/\n]*)*)(?://(?P<bank>[^\n]*))?(?:\n(?P<more>.*))?", re.S | re.A)
 _F60 = re.compile(r"(?P<mark>R?[CD])(?P<date>\d{6})(?P<ccy>[A-Z]{3})(?P<amount>[\d.]*,?\d*)", re.A)
 _SWIFT = re.compile(r"\s*(?:\{[1-5]:.*|-\}?.*|\}.*|[A-Z0-9]{8,12}|94[02](?: ?\d+)?|\d{4} \d{2}[A-Z0-9]{4,}.*|\$|\x01.*|\x03.*)\s*")
 

@@ -18,10 +18,14 @@ from .notation import READ, SKIPPED, STRUCTURE, Booking, Reading, category_of, c
 from .schema import InputError, Problem, show_value
 
 # %% ../nbs/17_journals.ipynb #4c5760be
-_TYPES = (("A", r"assets?|aktiva|vermögen|actifs?|activos?|attività|bank\w*|cash|checking|savings?|wallet|giro\w*|konto|girokonto|bargeld|compte|cuenta|paypal"), ("L", r"debts?|liabilit(?:y|ies)|passiva|verbindlichkeiten|schulden|passifs?|pasivos?|credit ?cards?|visa|mastercard|amex|kreditkarte|loans?"),
-          ("E", r"equity|eigenkapital|capital|capitaux|patrimonio|opening balances?"), ("R", r"income|revenues?|einnahmen|einkommen|erträge|revenus?|ingresos|entrate|ricavi|salary"), ("X", r"expenses?|ausgaben|aufwand|aufwendungen|dépenses?|gastos|spese|uscite"))
+_TYPES = (
+    ("A", r"assets?|aktiva|vermögen|actifs?|activos?|attività|bank\w*|cash|checking|savings?|wallet|giro\w*|konto|girokonto|bargeld|compte|cuenta|paypal"),
+    ("L", r"debts?|liabilit(?:y|ies)|passiva|verbindlichkeiten|schulden|passifs?|pasivos?|credit ?cards?|visa|mastercard|amex|kreditkarte|loans?"),
+    ("E", r"equity|eigenkapital|capital|capitaux|patrimonio|opening balances?"), ("R", r"income|revenues?|einnahmen|einkommen|erträge|revenus?|ingresos|entrate|ricavi|salary"),
+    ("X", r"expenses?|ausgaben|aufwand|aufwendungen|dépenses?|gastos|spese|uscite"))
 _TYPE_OF = [(kind, re.compile(rf"(?:{words})(?::|\Z)", re.I)) for kind, words in _TYPES]
-_DECLARED = {"asset": "A", "a": "A", "cash": "A", "c": "A", "liability": "L", "l": "L", "equity": "E", "e": "E", "conversion": "E", "v": "E", "revenue": "R", "income": "R", "r": "R", "expense": "X", "x": "X"}
+_DECLARED = {"asset": "A", "a": "A", "cash": "A", "c": "A", "liability": "L", "l": "L", "equity": "E", "e": "E", "conversion": "E", "v": "E", "revenue": "R",
+             "income": "R", "r": "R", "expense": "X", "x": "X"}
 
 def account_type(
     name: str, # Full name, parts between colons
@@ -125,7 +129,8 @@ def _posting(account, text, mark, default):
 
 # %% ../nbs/17_journals.ipynb #9e3197c0
 _BLOCKS = {"comment": re.compile(r"end comment\b|!end_comment"), "test": re.compile(r"end test\b"), "!comment": re.compile(r"!end|end comment")}
-_DIRECTIVE = re.compile(r"(?:[!@])?(account|alias|apply|assert|bucket|capture|check|commodity|decimal-mark|define|def|end|eval|expr|import|include|payee|python|tag|value|year|option|plugin|pushtag|poptag|pushmeta|popmeta|comment|test|[ADNPYCIHhbO])\b|Y(?=\d{4})")
+_DIRECTIVE = re.compile(r"(?:[!@])?(account|alias|apply|assert|bucket|capture|check|commodity|decimal-mark|define|def|end|eval|expr|import|include|payee|python|tag|value|year|"
+                        r"option|plugin|pushtag|poptag|pushmeta|popmeta|comment|test|[ADNPYCIHhbO])\b|Y(?=\d{4})")
 
 class _Journal:
     "A pass over the lines of a journal."
@@ -157,7 +162,8 @@ class _Journal:
             except ValueError: pass
         elif word in ("bucket", "A"): self.bucket = rest.strip()
         elif word == "include": self.r.note(f"line {i} includes another file, {show_value(rest.strip())}, which is not followed: give it beside this one")
-        elif word == "option" and (m := re.match(r'"name_(assets|liabilities|equity|income|expenses)"\s+"([^"]+)"', rest)): self.declared[m[2]] = {"assets": "A", "liabilities": "L", "equity": "E", "income": "R", "expenses": "X"}[m[1]]
+        elif word == "option" and (m := re.match(r'"name_(asset|liabilit|equity|income|expense)\w*"\s+"([^"]+)"', rest)):
+            self.declared[m[2]] = dict(asset="A", liabilit="L", equity="E", income="R", expense="X")[m[1]]
 
     def declare(self, name, kind):
         if letter := _DECLARED.get(kind.lower()): self.declared[name] = letter
@@ -344,5 +350,6 @@ def read_journal(
             reading.mark(READ, entry.first, entry.last)
     if guessed: reading.note(f"in {guessed} entries no account is known as own or as an expense: those that money left are taken as own (own_accounts, --own-accounts says which)")
     for (account, unit), amount in balances.items():
-        if (pattern.search(account) if pattern else account_type(account, journal.declared) in ("A", "L")) and (account not in reading.accounts): reading.accounts[account] = dict(currency=currency_of(unit or "") or unit or currency, balance=amount)
+        own = pattern.search(account) if pattern else account_type(account, journal.declared) in ("A", "L")
+        if own and account not in reading.accounts: reading.accounts[account] = dict(currency=currency_of(unit or "") or unit or currency, balance=amount)
     return reading.finish()

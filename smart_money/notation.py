@@ -64,13 +64,16 @@ def decode(
     return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n"), name
 
 # %% ../nbs/14_notation.ipynb #5b2c7bed
-ISO_CURRENCIES = frozenset("""AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BHD BIF BMD BND BOB BRL BSD BTN BWP BYN BZD CAD CDF CHF CLP CNY COP CRC CUP CVE CZK DJF DKK DOP DZD EGP ERN ETB
-EUR FJD FKP GBP GEL GHS GIP GMD GNF GTQ GYD HKD HNL HRK HTG HUF IDR ILS INR IQD IRR ISK JMD JOD JPY KES KGS KHR KMF KPW KRW KWD KYD KZT LAK LBP LKR LRD LSL LTL LVL EEK LYD MAD MDL MGA MKD MMK MNT MOP MRU
-MUR MVR MWK MXN MYR MZN NAD NGN NIO NOK NPR NZD OMR PAB PEN PGK PHP PKR PLN PYG QAR RON RSD RUB RWF SAR SBD SCR SDG SEK SGD SHP SKK SLE SOS SRD SSP STN SVC SYP SZL THB TJS TMT TND TOP TRY TTD TWD TZS
-UAH UGX USD UYU UZS VES VND VUV WST XAF XCD XOF XPF YER ZAR ZMW ZWL DEM FRF ITL ESP NLG BEF ATS PTE IEP FIM GRD LUF""".split())
-SIGNS = {"US$": "USD", "A$": "AUD", "AU$": "AUD", "C$": "CAD", "CA$": "CAD", "NZ$": "NZD", "HK$": "HKD", "S$": "SGD", "R$": "BRL", "MX$": "MXN", "$": "USD", "€": "EUR", "£": "GBP", "₹": "INR", "RS.": "INR", "RS": "INR",
-         "¥": "JPY", "￥": "JPY", "元": "CNY", "KR": "SEK", "KR.": "DKK", "ZŁ": "PLN", "KČ": "CZK", "FT": "HUF", "FR.": "CHF", "SFR.": "CHF", "SFR": "CHF", "₽": "RUB", "₺": "TRY", "TL": "TRY", "₩": "KRW", "฿": "THB", "₪": "ILS", "₴": "UAH",
-         "₫": "VND", "₱": "PHP", "₦": "NGN", "R": "ZAR", "LEI": "RON", "ЛВ": "BGN", "ЛВ.": "BGN", "RM": "MYR", "RP": "IDR", "د.ا.": "JOD", "د.ا": "JOD", "د.إ": "AED", "د.إ.": "AED", "ر.س": "SAR", "ر.س.": "SAR", "د.ك": "KWD", "EURO": "EUR", "DM": "DEM"}
+ISO_CURRENCIES = frozenset("""AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BHD BIF BMD BND BOB BRL BSD BTN BWP BYN BZD CAD CDF CHF CLP CNY COP CRC CUP CVE CZK DJF DKK
+    DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GNF GTQ GYD HKD HNL HRK HTG HUF IDR ILS INR IQD IRR ISK JMD JOD JPY KES KGS KHR KMF KPW KRW KWD
+    KYD KZT LAK LBP LKR LRD LSL LTL LVL EEK LYD MAD MDL MGA MKD MMK MNT MOP MRU MUR MVR MWK MXN MYR MZN NAD NGN NIO NOK NPR NZD OMR PAB PEN PGK PHP PKR
+    PLN PYG QAR RON RSD RUB RWF SAR SBD SCR SDG SEK SGD SHP SKK SLE SOS SRD SSP STN SVC SYP SZL THB TJS TMT TND TOP TRY TTD TWD TZS UAH UGX USD UYU UZS
+    VES VND VUV WST XAF XCD XOF XPF YER ZAR ZMW ZWL DEM FRF ITL ESP NLG BEF ATS PTE IEP FIM GRD LUF""".split())
+SIGNS = {"US$": "USD", "A$": "AUD", "AU$": "AUD", "C$": "CAD", "CA$": "CAD", "NZ$": "NZD", "HK$": "HKD", "S$": "SGD", "R$": "BRL", "MX$": "MXN", "$": "USD", "€": "EUR",
+         "£": "GBP", "₹": "INR", "RS.": "INR", "RS": "INR", "¥": "JPY", "￥": "JPY", "元": "CNY", "KR": "SEK", "KR.": "DKK", "ZŁ": "PLN", "KČ": "CZK", "FT": "HUF",
+         "FR.": "CHF", "SFR.": "CHF", "SFR": "CHF", "₽": "RUB", "₺": "TRY", "TL": "TRY", "₩": "KRW", "฿": "THB", "₪": "ILS", "₴": "UAH", "₫": "VND", "₱": "PHP",
+         "₦": "NGN", "R": "ZAR", "LEI": "RON", "ЛВ": "BGN", "ЛВ.": "BGN", "RM": "MYR", "RP": "IDR", "د.ا.": "JOD", "د.ا": "JOD", "د.إ": "AED", "د.إ.": "AED",
+         "ر.س": "SAR", "ر.س.": "SAR", "د.ك": "KWD", "EURO": "EUR", "DM": "DEM"}
 SHARED_SIGNS = {"$", "¥", "￥", "KR", "R", "£"}
 _UNWRITTEN = dict.fromkeys(map(ord, "\u200e\u200f\u202a\u202b\u202c\u2066\u2067\u2069\ufeff\xad"))
 
@@ -139,7 +142,8 @@ def parse_amount(
             if not word: continue
             if word.upper() in _SIDES: sides.append(_SIDES[word.upper()])
             else: units.append(word)
-    if len(signs) + len(sides) + bool(match["open"]) > 1 and not (len(sides) == 1 and signs == ["-"] and sides[0] < 0) or len(units) > 1: raise ValueError(f"{show_value(text)} has two signs or two currencies")
+    twice = len(signs) + len(sides) + bool(match["open"]) > 1 and not (sides == [-1] and signs == ["-"])
+    if twice or len(units) > 1: raise ValueError(f"{show_value(text)} has two signs or two currencies")
     number = _digits(match["digits"].strip(), mark, currency_of(units[0]) if units else None)
     if number is None: raise ValueError(f"{show_value(text)} has separators in odd places")
     negative = match["open"] or "-" in signs or -1 in sides
@@ -156,12 +160,16 @@ def _digits(digits, mark, currency):
     return Decimal(f"{''.join(groups) or '0'}.{cents or '0'}") if cents else Decimal("".join(groups) or "0")
 
 # %% ../nbs/14_notation.ipynb #27c35b9b
-_MONTH_WORDS = """jan january januar janvier janv enero ene gennaio gen januari janeiro|feb february februar février fevrier févr fevr fév fev febrero febbraio februari fevereiro|mar march märz maerz mrz mär mars marzo maart mrt março|
-apr april avril avr abril abr aprile|may mai mayo maggio mag mei maio|jun june juni juin junio giugno giu|jul july juli juillet juil julio luglio lug|aug august août aout agosto ago augustus|sep sept september septembre septiembre settembre set setembro|
-oct october oktober okt octobre octubre ottobre ott outubro out|nov november novembre noviembre novembro|dec december dezember dez décembre decembre déc diciembre dic dicembre dezembro"""
+_MONTH_WORDS = """jan january januar janvier janv enero ene gennaio gen januari janeiro|
+    feb february februar février fevrier févr fevr fév fev febrero febbraio februari fevereiro|mar march märz maerz mrz mär mars marzo maart mrt março|
+    apr april avril avr abril abr aprile|may mai mayo maggio mag mei maio|jun june juni juin junio giugno giu|jul july juli juillet juil julio luglio lug|
+    aug august août aout agosto ago augustus|sep sept september septembre septiembre settembre set setembro|
+    oct october oktober okt octobre octubre ottobre ott outubro out|nov november novembre noviembre novembro|
+    dec december dezember dez décembre decembre déc diciembre dic dicembre dezembro"""
 _MONTHS = {word: i for i, words in enumerate(_MONTH_WORDS.split("|"), 1) for word in words.split()}
 _NUMERIC = re.compile(r"(\d{1,4})\s?([-/. '])\s?(\d{1,2})\s?[-/. ']\s?(\d{4}|\d{1,2})(?!\d)", re.A)
-_WORDED = re.compile(r"(?:(\d{1,2})(?:st|nd|rd|th|er|\.)?[-/. ]{0,2}([^\W\d_]{3,10})\.?[-/., ]{0,2}(\d{4}|\d{2})|([^\W\d_]{3,10})\.?[- ](\d{1,2})(?:st|nd|rd|th)?,?[- ]+(\d{4}|\d{2})|(\d{4})[- /]([^\W\d_]{3,10})[- /](\d{1,2}))(?!\d)", re.A)
+_WORDED = re.compile(r"(?:(\d{1,2})(?:st|nd|rd|th|er|\.)?[-/. ]{0,2}([^\W\d_]{3,10})\.?[-/., ]{0,2}(\d{4}|\d{2})|"
+                     r"([^\W\d_]{3,10})\.?[- ](\d{1,2})(?:st|nd|rd|th)?,?[- ]+(\d{4}|\d{2})|(\d{4})[- /]([^\W\d_]{3,10})[- /](\d{1,2}))(?!\d)", re.A)
 _TIME = re.compile(r"\s*(?:[T ,]\s*)?\d{1,2}[:.h]\d{2}(?:[:.]\d{2}(?:[.,]\d+)?)?\s*(?:[AaPp]\.?[Mm]\.?)?\s*(?:Z|UTC|GMT|[A-Z]{2,4}|[+-]\d{2}:?\d{2})?\s*\Z|\s*(?:[T ]\d{6}(?:\.\d+)?)?\s*\Z", re.A)
 _WEEKDAY = re.compile(r"[^\W\d_]{2,10}\.?,?\s+(?=\d)")
 ORDERS = ("ymd", "dmy", "mdy")
@@ -336,22 +344,34 @@ class Reading:
 # %% ../nbs/14_notation.ipynb #f6f8d2d0
 _WORDS = dict(
     housing="rent mortgage home house housing accommodation property miete loyer hoa maintenance cleaning repairs",
-    utilities="utilities utility electricity electric water heating gas power internet phone mobile cell telephone telecom broadband cable communications bills energy sewer trash strom",
-    food_dining="food groceries grocery restaurant restaurants dining eating meals coffee lunch dinner breakfast supermarket takeout cafe bakery snacks drinks alcohol bars lebensmittel courses alimentation essen einkauf comida alimentari spesa",
-    transportation="transport transportation travel commute commuting car fuel petrol gasoline bus train taxi auto vehicle parking tolls toll metro subway uber ridesharing rideshare automobile bike benzin auto verkehr coche voiture",
-    healthcare="health healthcare medical medicine doctor doctors pharmacy hospital dental dentist vision optician medication drugs therapy arzt gesundheit apotheke sante santé salud",
-    insurance="insurance premium premiums versicherung assurance", education="education school tuition college books university courses course kita",
-    entertainment="entertainment recreation leisure fun hobbies hobby movies music streaming subscriptions subscription games gaming sport sports holiday holidays vacation cinema concerts theatre hotel hotels pets freizeit urlaub reisen loisirs vacances ocio",
-    shopping="shopping clothes clothing apparel furniture electronics shoes household computer software hardware furnishings appliances toys garden kleidung vetements vêtements haushalt ropa",
-    personal_care="beauty hair haircut grooming cosmetics salon spa toiletries hygiene gym fitness", giving="charity donation donations gift gifts giving tithe presents geschenke spenden dons cadeaux",
+    utilities="""utilities utility electricity electric water heating gas power internet phone mobile cell telephone telecom broadband cable communications bills
+        energy sewer trash strom""",
+    food_dining="""food groceries grocery restaurant restaurants dining eating meals coffee lunch dinner breakfast supermarket takeout cafe bakery snacks drinks alcohol
+        bars lebensmittel courses alimentation essen einkauf comida alimentari spesa""",
+    transportation="""transport transportation travel commute commuting car fuel petrol gasoline bus train taxi auto vehicle parking tolls toll metro subway uber
+        ridesharing rideshare automobile bike benzin auto verkehr coche voiture""",
+    healthcare="""health healthcare medical medicine doctor doctors pharmacy hospital dental dentist vision optician medication drugs therapy arzt gesundheit apotheke
+        sante santé salud""",
+    insurance="insurance premium premiums versicherung assurance",
+    education="education school tuition college books university courses course kita",
+    entertainment="""entertainment recreation leisure fun hobbies hobby movies music streaming subscriptions subscription games gaming sport sports holiday holidays
+        vacation cinema concerts theatre hotel hotels pets freizeit urlaub reisen loisirs vacances ocio""",
+    shopping="""shopping clothes clothing apparel furniture electronics shoes household computer software hardware furnishings appliances toys garden kleidung
+        vetements vêtements haushalt ropa""",
+    personal_care="beauty hair haircut grooming cosmetics salon spa toiletries hygiene gym fitness",
+    giving="charity donation donations gift gifts giving tithe presents geschenke spenden dons cadeaux",
     others="misc miscellaneous other others tobacco childcare babysitter fees fee bank tax taxes interest fine fines legal postage cash unknown uncategorized")
 CATEGORY_WORDS = {word: name for name, words in _WORDS.items() for word in words.split()}
-_MULTI = {"gas & fuel": "transportation", "gas and fuel": "transportation", "car insurance": "insurance", "auto insurance": "insurance", "health insurance": "insurance", "home insurance": "insurance", "life insurance": "insurance", "auto & transport": "transportation",
-          "bills & utilities": "utilities", "food & dining": "food_dining", "eating out": "food_dining", "fast food": "food_dining", "public transportation": "transportation", "health & fitness": "healthcare", "personal care": "personal_care", "gifts & donations": "giving",
-          "home improvement": "housing", "home services": "housing", "home phone": "utilities", "mobile phone": "utilities", "kids activities": "entertainment", "student loan": "education", "air travel": "entertainment", "fees & charges": "others", "pet food": "entertainment",
-          "mortgage & rent": "housing", "service & parts": "transportation", "late fee": "others", "bank fee": "others", "books & supplies": "education", "home supplies": "shopping", "home insurance premium": "insurance", "dining out": "food_dining"}
+_MULTI = {"gas & fuel": "transportation", "gas and fuel": "transportation", "car insurance": "insurance", "auto insurance": "insurance", "health insurance": "insurance",
+          "home insurance": "insurance", "life insurance": "insurance", "auto & transport": "transportation", "bills & utilities": "utilities",
+          "food & dining": "food_dining", "eating out": "food_dining", "fast food": "food_dining", "public transportation": "transportation",
+          "health & fitness": "healthcare", "personal care": "personal_care", "gifts & donations": "giving", "home improvement": "housing", "home services": "housing",
+          "home phone": "utilities", "mobile phone": "utilities", "kids activities": "entertainment", "student loan": "education", "air travel": "entertainment",
+          "fees & charges": "others", "pet food": "entertainment", "mortgage & rent": "housing", "service & parts": "transportation", "late fee": "others",
+          "bank fee": "others", "books & supplies": "education", "home supplies": "shopping", "home insurance premium": "insurance", "dining out": "food_dining"}
 _INCOME = set("income salary salaries paycheck paychecks wages bonus dividend dividends payroll inflow revenue gehalt lohn salaire reimbursement".split())
 _TRANSFER = set("transfer transfers umbuchung virement credit-card-payment savings saving investment investments investing".split())
+_TO_BUDGET = ("ready to assign", "to be budgeted", "available this month", "available next month") # YNAB's names for income
 _UNSET = {"", "uncategorized", "uncategorised", "none", "category", "no category", "n/a", "unknown"}
 
 def category_of(
@@ -363,7 +383,7 @@ def category_of(
     key = words.replace(" ", "_")
     if key in CATEGORIES: return key, "spending"
     parts = [p.strip() for p in re.split(r"[:/>]|\s-\s", words) if p.strip()] or [words]
-    if parts[0] in ("income", "revenue", "revenues", "income category", "inflow") or "ready to assign" in words or "to be budgeted" in words or "available this month" in words or "available next month" in words: return None, "income"
+    if parts[0] in ("income", "revenue", "revenues", "income category", "inflow") or any(w in words for w in _TO_BUDGET): return None, "income"
     for part in reversed(parts):
         if "transfer" in part.split() or part in _TRANSFER or "credit card payment" in part or part.startswith(("to '", "from '")): return None, "transfer"
         if part in _MULTI: return _MULTI[part], "spending"

@@ -15,8 +15,8 @@ from .schema import InputError, Problem, show_value
 
 # %% ../nbs/16_ofx_qif.ipynb #fb9c56c9
 _TOKEN = re.compile(r"<!\[CDATA\[(?P<cdata>.*?)\]\]>|<!--.*?-->|<\?.*?\?>|<(?P<close>/)?(?P<tag>[A-Za-z][\w.:-]*)\s*(?P<self>/)?>|(?P<dtd><!(?:DOCTYPE|ENTITY))|(?P<text>[^<]+|<)", re.S | re.I)
-_RECORDS = {"STMTTRN", "STMTTRNP", "BUYDEBT", "BUYMF", "BUYOPT", "BUYOTHER", "BUYSTOCK", "CLOSUREOPT", "INCOME", "INVEXPENSE", "JRNLFUND", "JRNLSEC", "MARGININTEREST", "REINVEST", "RETOFCAP", "SELLDEBT", "SELLMF", "SELLOPT",
-            "SELLOTHER", "SELLSTOCK", "SPLIT", "TRANSFER"}
+_RECORDS = {"STMTTRN", "STMTTRNP", "BUYDEBT", "BUYMF", "BUYOPT", "BUYOTHER", "BUYSTOCK", "CLOSUREOPT", "INCOME", "INVEXPENSE", "JRNLFUND", "JRNLSEC", "MARGININTEREST",
+            "REINVEST", "RETOFCAP", "SELLDEBT", "SELLMF", "SELLOPT", "SELLOTHER", "SELLSTOCK", "SPLIT", "TRANSFER"}
 _NESTED = {"CURRENCY", "ORIGCURRENCY", "PAYEE", "BANKACCTTO", "CCACCTTO", "SECID", "EXTDPAYEE", "INV401KSOURCE"}
 _ACCOUNTS = {"BANKACCTFROM", "CCACCTFROM", "INVACCTFROM", "LOANACCTFROM"}
 _STATEMENTS = {"STMTRS", "CCSTMTRS", "INVSTMTRS", "LOANSTMTRS", "CCSTMTENDRS"}
@@ -116,7 +116,8 @@ def ofx_booking(
     word = kinds.get(kind, "transfer") if trade else "transfer" if "BANKACCTTO.ACCTID" in record or "CCACCTTO.ACCTID" in record else _OFX_KINDS.get(record.get("TRNTYPE", "").upper())
     if word == "income" and amount < 0: word = None
     sic = record.get("SIC", "")
-    return Booking(date, amount, currency_of(record.get("CURRENCY.CURSYM", "")) or currency, " ".join(texts) or " ".join(filter(None, (record.get("TRNTYPE", ""), record.get("CHECKNUM", "")))), account, label, word or category_of(label)[1],
+    description = " ".join(texts) or " ".join(filter(None, (record.get("TRNTYPE", ""), record.get("CHECKNUM", ""))))
+    return Booking(date, amount, currency_of(record.get("CURRENCY.CURSYM", "")) or currency, description, account, label, word or category_of(label)[1],
                    sic if re.fullmatch(r"\d{4}", sic, re.A) else None, record.get("FITID"))
 
 def read_ofx(
@@ -155,7 +156,9 @@ def read_ofx(
                 if not token["self"]: leaf, leaf_line = tag, here
             reading.mark(STRUCTURE, here, line)
         elif token["cdata"] is not None or token["text"]:
-            if leaf is not None: chunks.append(token["cdata"] if token["cdata"] is not None else token["text"]); reading.mark(STRUCTURE, here, line if token["text"] is None or token["text"].strip() else here)
+            if leaf is None: continue
+            chunks.append(token["cdata"] if token["cdata"] is not None else token["text"])
+            reading.mark(STRUCTURE, here, line if token["text"] is None or token["text"].strip() else here)
         else: reading.mark(STRUCTURE, here, line)
     flush(line, False)
     if state.record is not None: state.end_record(line, "the file ends within this record")
@@ -163,7 +166,8 @@ def read_ofx(
         bad = [c for c in state.codes if c.lstrip("0")]
         said = f"the bank says {state.message!r}" if state.message and bad else f"status {bad[0]}" if bad else ""
         wrong = [Problem(f"{where}, line {k.line}", k.text or "a record", f"a whole record ({k.reason})") for k in reading.skipped[:5]]
-        if said or wrong or not reading.accounts and not state.codes: raise InputError(*wrong, Problem(where, f"no account statement{': ' if said else ''}{said}", "at least one statement (STMTRS, CCSTMTRS or INVSTMTRS)"))
+        if said or wrong or not reading.accounts and not state.codes:
+            raise InputError(*wrong, Problem(where, f"no account statement{': ' if said else ''}{said}", "at least one statement (STMTRS, CCSTMTRS or INVSTMTRS)"))
         reading.note("the bank answered, but the file holds no account statement")
     if not re.search(r"</(?:\w+:)?OFX>\s*\Z", text, re.I): reading.note("the file ends before </OFX>: it may be cut off")
     return reading.finish()
@@ -231,7 +235,8 @@ def read_qif(
     if order is None and not records: raise InputError(Problem(where, "no record that ends in ^", "a QIF file"))
     if order and not order.certain:
         american = currency in (None, "USD") and mark != ","
-        reading.note(f"dates such as {dates[0]} could be day-month or month-day ({order.reason}): read as {'month' if american else 'day'} first (day_first={american}, --{'day' if american else 'month'}-first for the other)")
+        reading.note(f"dates such as {dates[0]} could be day-month or month-day ({order.reason}): read as {'month' if american else 'day'} first "
+                     f"(day_first={american}, --{'day' if american else 'month'}-first for the other)")
     day = order.order if order and order.certain else "mdy" if order and currency in (None, "USD") and mark != "," else "dmy"
     account, listing = None, None
     for section, first, last, fields, closed in records:
@@ -252,7 +257,8 @@ def read_qif(
             reading.bookings.append(booking)
             reading.mark(READ, first, last)
         else: reading.mark(STRUCTURE, first, last) # lists of categories, securities, prices, memorized payees
-    if not reading.bookings and not reading.skipped and not reading.accounts and not any(l.strip().lower().startswith("!type") for l in reading.lines): raise InputError(Problem(where, "no record of an account", "a QIF file with !Type:Bank, !Type:CCard or the like"))
+    if not (reading.bookings or reading.skipped or reading.accounts or any(l.strip().lower().startswith("!type") for l in reading.lines)):
+        raise InputError(Problem(where, "no record of an account", "a QIF file with !Type:Bank, !Type:CCard or the like"))
     if currency is None and any(b.currency is None for b in reading.bookings): reading.note("QIF names no currency: say which one (currency, --currency)")
     return reading.finish()
 
@@ -271,4 +277,6 @@ def _qif_booking(fields, values, order, mark, invested):
     rest = amount - sum(p[0] for p in parts)
     if parts and rest: parts.append((rest, "", None, None))
     texts = list(dict.fromkeys(t for t in (values.get("P"), values.get("Y") if invested else None, action, values.get("M")) if t))
-    return Booking(date, amount, currency_of(unit) if unit else None, " ".join(texts) or label or values.get("N", ""), None, None if parts else label, None if parts else kind, None, None, parts if len(parts) > 1 else [])
+    if parts: label = kind = None
+    description = " ".join(texts) or label or values.get("N", "")
+    return Booking(date, amount, currency_of(unit) if unit else None, description, None, label, kind, None, None, parts if len(parts) > 1 else [])

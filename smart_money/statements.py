@@ -35,7 +35,8 @@ from .transfers import looks_like_transfer, mark_transfers
 _all_ = ["SpendingPanel", "covered_months", "spending_panel", "read_transactions", "write_transactions", "looks_like_transfer", "mark_transfers"]
 
 # %% ../nbs/24_statements.ipynb #f80d5133
-FORMATS = {"csv": "CSV", "ofx": "OFX or QFX", "qif": "QIF", "camt": "CAMT.052/053/054", "mt940": "MT940 or MT942", "journal": "ledger, hledger or beancount journal", "smart_money": "transactions of this library"}
+FORMATS = {"csv": "CSV", "ofx": "OFX or QFX", "qif": "QIF", "camt": "CAMT.052/053/054", "mt940": "MT940 or MT942", "journal": "ledger, hledger or beancount journal",
+           "smart_money": "transactions of this library"}
 _ENTRY = re.compile(r"^(?:\d{4}[-/.])?\d{1,2}[-/.]\d{1,2}(?:[ \t=][^\n]*|)\n(?:[ \t]+[;#][^\n]*\n)*[ \t]+[^\s;,|][^\n]*$|^\d{4}-\d\d-\d\d (?:open|close|pad|balance) [A-Z][\w-]*:|^option \"", re.M)
 
 def recognise(
@@ -46,7 +47,8 @@ def recognise(
     upper = head[:20_000].upper()
     if upper.startswith("OFXHEADER") or re.search(r"<OFX\b", upper): return "ofx"
     if head.startswith("<"): return "html" if re.match(r"(?:<!DOCTYPE HTML|<HTML|<TABLE|<META|<HEAD)", upper) else "camt"
-    if re.search(r"^!(?:type:|account|option:|clear:)", head, re.M | re.I) or re.match(r"(?:[DTUPMNLCASE$%][^\n]*\n){2,20}\^", head) and "\nT" in head[:500] and "," not in head.split("\n")[0]: return "qif"
+    bare = re.match(r"(?:[DTUPMNLCASE$%][^\n]*\n){2,20}\^", head) and "\nT" in head[:500] and "," not in head.split("\n")[0] # records without a heading
+    if bare or re.search(r"^!(?:type:|account|option:|clear:)", head, re.M | re.I): return "qif"
     if re.search(r"^(?:\{4:\s*)?:20:", head, re.M) and re.search(r"^:(?:25P?|28C?|60[FM]|61|34F):", text[:200_000], re.M) or re.search(r"^:61:\d{6}", head, re.M): return "mt940"
     if head.startswith(",".join(COLUMNS)): return "smart_money"
     if _ENTRY.search(text[:500_000]): return "journal"
@@ -111,7 +113,9 @@ def to_transactions(
         values = dict(date=b.date, amount=b.amount, currency=unit, description=text, category=category, account=owner, mcc=b.mcc, id=_identity(*key, seen[key]), file_category=label, kind=kind)
         out.append(t := make_transaction(values))
         if b.parts: splits[t.id] = tuple(_part(t, i, p, place) for i, p in enumerate(b.parts, 1))
-    if unplaced: reading.note("categories without a place among the twelve: " + ", ".join(f"{show_value(k)}" for k, _ in unplaced.most_common(6)) + (f" and {len(unplaced) - 6} more" if len(unplaced) > 6 else ""))
+    if unplaced:
+        more = f" and {len(unplaced) - 6} more" if len(unplaced) > 6 else ""
+        reading.note(f"categories without a place among the twelve: {', '.join(show_value(k) for k, _ in unplaced.most_common(6))}{more}")
     return tuple(out), splits
 
 def _part(t, i, part, place):
@@ -119,7 +123,8 @@ def _part(t, i, part, place):
     amount, text, label, kind = part
     label = _clean(label)
     category, kind = place(label, kind)
-    return make_transaction(dict(t.__dict__, amount=amount, description=" ".join(filter(None, (t.description, _clean(text, 500) or ""))), category=category, kind=kind, file_category=label, id=f"{t.id}-{i}"))
+    description = " ".join(filter(None, (t.description, _clean(text, 500))))
+    return make_transaction(dict(t.__dict__, amount=amount, description=description, category=category, kind=kind, file_category=label, id=f"{t.id}-{i}"))
 
 # %% ../nbs/24_statements.ipynb #586ee0b9
 @dataclass(frozen=True)
@@ -233,7 +238,8 @@ def read_statement(
         more = len(reading.skipped) - len(first)
         raise InputError(*first, *([Problem(where, f"{more} more lines like these", "none")] if more else []))
     accounts = tuple(_account_of(n or account or "", i) for n, i in reading.accounts.items())
-    return Statement(where, name, transactions, splits, accounts, tuple(sorted(reading.skipped, key=lambda s: s.line)), tuple(reading.notes), reading.counts, max(reading.records, len(transactions)), used, mapping)
+    skipped = tuple(sorted(reading.skipped, key=lambda s: s.line))
+    return Statement(where, name, transactions, splits, accounts, skipped, tuple(reading.notes), reading.counts, max(reading.records, len(transactions)), used, mapping)
 
 # %% ../nbs/24_statements.ipynb #21131fa9
 @dataclass(frozen=True)
@@ -311,15 +317,26 @@ def read_statements(
     return merge_statements([read_statement(p, **options) for p in paths])
 
 # %% ../nbs/24_statements.ipynb #fee2031d
-_MONTHLY = ((1, "ACH DEBIT OAKWOOD PROPERTY MGMT RENT", 145000, "housing"), (3, "ONLINE TRANSFER TO SAV ...8820", 50000, None), (5, "SPOTIFY USA 877-778-1161 NY", 1199, "entertainment"), (8, "TOYOTA FINANCIAL SVC AUTO PMT", 31000, "transportation"),
-            (9, "SPECTRUM INTERNET 855-707-7328 MO", 5999, "utilities"), (12, "NETFLIX.COM LOS GATOS CA", 1549, "entertainment"), (15, "STATE FARM INSURANCE 800-956-6310", 11540, "insurance"), (17, "PLANET FITNESS CLUB FEES AUSTIN TX", 2499, "entertainment"),
-            (18, "T-MOBILE AUTOPAY 800-937-8997", 8500, "utilities"), (20, "AMERICAN RED CROSS DONATION", 2500, "giving")) # day, text, cents, category
-_OFTEN = (("H-E-B #{n:03} AUSTIN TX", 6200, 5, "food_dining"), ("TRADER JOE'S #{n:03} AUSTIN TX", 4700, 2.5, "food_dining"), ("COSTCO WHSE #{n:04} AUSTIN TX", 14100, 1, "food_dining"), ("CHIPOTLE {n:04} AUSTIN TX", 1450, 3, "food_dining"),
-          ("SQ *FLAT TRACK COFFEE AUSTIN TX", 610, 6, "food_dining"), ("STARBUCKS STORE {n:05} AUSTIN TX", 720, 3, "food_dining"), ("TST* HOME SLICE PIZZA AUSTIN TX", 3300, 1.5, "food_dining"), ("SHELL OIL {n:08} AUSTIN TX", 4150, 3.5, "transportation"),
-          ("UBER *TRIP HELP.UBER.COM CA", 1890, 2, "transportation"), ("AMZN MKTP US*{n:06} AMZN.COM/BILL WA", 3400, 3, "shopping"), ("TARGET {n:08} AUSTIN TX", 5800, 1, "shopping"), ("CVS/PHARMACY #{n:05} AUSTIN TX", 2150, 1, "healthcare"),
-          ("GREAT CLIPS AT ARBOR WALK AUSTIN TX", 3800, .7, "personal_care"), ("ALAMO DRAFTHOUSE AUSTIN TX", 2900, .8, "entertainment"), ("STEAMGAMES.COM 425-952-2985 WA", 1999, .4, "entertainment"), ("ATM WITHDRAWAL 00{n:04} GUADALUPE ST", 6000, .8, "others")) # text, mean cents, payments a month, category
-_ONCE = ((2, 11, "AMZN MKTP US REFUND AMZN.COM/BILL WA", 4217, "shopping"), (3, 6, "LEMONADE INSURANCE ANNUAL PREMIUM", -16800, "insurance"), (1, 23, "AUSTIN REGIONAL CLINIC COPAY", -4000, "healthcare"), (4, 24, "AUSTIN REGIONAL CLINIC COPAY", -4000, "healthcare"),
-         (5, 14, "BRIGHT SMILES DENTAL AUSTIN TX", -21000, "healthcare"), (5, 23, "BEST BUY #00{n:04} AUSTIN TX", -124900, "shopping"), (2, 27, "UDEMY ONLINE COURSES UDEMY.COM CA", -1499, "education"), (6, 5, "SOUTHWEST AIRLINES 800-435-9792 TX", -31860, "transportation")) # month, day, text, cents, category
+_MONTHLY = ( # day, text, cents, category
+    (1, "ACH DEBIT OAKWOOD PROPERTY MGMT RENT", 145000, "housing"), (3, "ONLINE TRANSFER TO SAV ...8820", 50000, None),
+    (5, "SPOTIFY USA 877-778-1161 NY", 1199, "entertainment"), (8, "TOYOTA FINANCIAL SVC AUTO PMT", 31000, "transportation"),
+    (9, "SPECTRUM INTERNET 855-707-7328 MO", 5999, "utilities"), (12, "NETFLIX.COM LOS GATOS CA", 1549, "entertainment"),
+    (15, "STATE FARM INSURANCE 800-956-6310", 11540, "insurance"), (17, "PLANET FITNESS CLUB FEES AUSTIN TX", 2499, "entertainment"),
+    (18, "T-MOBILE AUTOPAY 800-937-8997", 8500, "utilities"), (20, "AMERICAN RED CROSS DONATION", 2500, "giving"))
+_OFTEN = ( # text, mean cents, payments a month, category
+    ("H-E-B #{n:03} AUSTIN TX", 6200, 5, "food_dining"), ("TRADER JOE'S #{n:03} AUSTIN TX", 4700, 2.5, "food_dining"),
+    ("COSTCO WHSE #{n:04} AUSTIN TX", 14100, 1, "food_dining"), ("CHIPOTLE {n:04} AUSTIN TX", 1450, 3, "food_dining"),
+    ("SQ *FLAT TRACK COFFEE AUSTIN TX", 610, 6, "food_dining"), ("STARBUCKS STORE {n:05} AUSTIN TX", 720, 3, "food_dining"),
+    ("TST* HOME SLICE PIZZA AUSTIN TX", 3300, 1.5, "food_dining"), ("SHELL OIL {n:08} AUSTIN TX", 4150, 3.5, "transportation"),
+    ("UBER *TRIP HELP.UBER.COM CA", 1890, 2, "transportation"), ("AMZN MKTP US*{n:06} AMZN.COM/BILL WA", 3400, 3, "shopping"),
+    ("TARGET {n:08} AUSTIN TX", 5800, 1, "shopping"), ("CVS/PHARMACY #{n:05} AUSTIN TX", 2150, 1, "healthcare"),
+    ("GREAT CLIPS AT ARBOR WALK AUSTIN TX", 3800, 0.7, "personal_care"), ("ALAMO DRAFTHOUSE AUSTIN TX", 2900, 0.8, "entertainment"),
+    ("STEAMGAMES.COM 425-952-2985 WA", 1999, 0.4, "entertainment"), ("ATM WITHDRAWAL 00{n:04} GUADALUPE ST", 6000, 0.8, "others"))
+_ONCE = ( # month, day, text, cents, category
+    (2, 11, "AMZN MKTP US REFUND AMZN.COM/BILL WA", 4217, "shopping"), (3, 6, "LEMONADE INSURANCE ANNUAL PREMIUM", -16800, "insurance"),
+    (1, 23, "AUSTIN REGIONAL CLINIC COPAY", -4000, "healthcare"), (4, 24, "AUSTIN REGIONAL CLINIC COPAY", -4000, "healthcare"),
+    (5, 14, "BRIGHT SMILES DENTAL AUSTIN TX", -21000, "healthcare"), (5, 23, "BEST BUY #00{n:04} AUSTIN TX", -124900, "shopping"),
+    (2, 27, "UDEMY ONLINE COURSES UDEMY.COM CA", -1499, "education"), (6, 5, "SOUTHWEST AIRLINES 800-435-9792 TX", -31860, "transportation"))
 _UTILITIES = (13100, 12400, 10800, 11200, 13900, 17700) # Cents, by month
 
 def _branded(text, stores, rng):

@@ -15,11 +15,18 @@ from .schema import Transaction
 from .transaction_files import make_transaction
 
 # %% ../nbs/18_transfers.ipynb #defea389
-_WORDS = re.compile(re.sub(r"\n\s*", "", r"""\b(?:(?:online |internet |mobile |internal |account |own account |fund )?(?:transfer|xfer|trf|tfr)s? (?:to|from|between)\b.{0,20}(?:sav|chk|check|acc|acct|card|own|money market|\bx{2,}|\.\.\.|\d{3,}|brokerage|deposit|pot|isa)|internal transfer|transfer to (?:savings?|self)|transfer from savings?|(?:to|from) (?:savings|checking)\b|
-    umbuchung|eigen(?:ueber|über)(?:trag|weisung)|uebertrag auf (?:spar|tagesgeld)|übertrag auf (?:spar|tagesgeld)|virement (?:interne|epargne|épargne|de compte à compte)|vir(?:ement)? (?:vers|de) (?:livret|epargne|épargne|compte)|traspaso|giroconto|overboeking eigen|naar (?:oranje )?spaarrekening|van (?:oranje )?spaarrekening|
-    (?:payment|pmt)[ -]*(?:thank you|received)|thank you[ -]*(?:payment|for your payment)|autopay payment|automatic payment|online payment[, -]+thank|credit (?:card|crd|cd)\.? (?:payment|pymt|pmt|autopay|auto ?pay|bill)|card ?(?:payment|pymt|pmt) (?:thank|to|from|received)|payment to .{0,25}card|crcardpmt|cardmember serv|card ?serv(?:ices?)? (?:online )?(?:payment|pymt|pmt)|
-    (?:amex|american express|discover|citi(?: ?card)?|chase|capital one|barclaycard|visa|mastercard)\b.{0,12}\b(?:e-?payment|epay|epayment|autopay|payment|pymt|pmt|crcardpmt|ach pmt)|e-?payment (?:amex|discover)|kreditkarten(?:abrechnung|zahlung|ausgleich)|(?:kreditkarte|visa|mastercard) abrechnung|abrechnung (?:kreditkarte|visa|mastercard)|
-    prelevement carte|releve carte|pago tarjeta|cc payment|billdesk.*credit card|cred club|credit card bill)"""), re.I)
+_WORDS = re.compile("|".join((
+    r"\b(?:(?:online|internet|mobile|internal|account|own account|fund) )?(?:transfer|xfer|trf|tfr)s? (?:to|from|between)\b.{0,20}"
+    r"(?:sav|chk|check|acc|acct|card|own|money market|\bx{2,}|\.\.\.|\d{3,}|brokerage|deposit|pot|isa)",
+    r"\binternal transfer|\btransfer (?:to (?:savings?|self)|from savings?)|\b(?:to|from) (?:savings|checking)\b",
+    r"\bumbuchung|\beigen(?:ueber|über)(?:trag|weisung)|\b(?:ueber|über)trag auf (?:spar|tagesgeld)|\bgiroconto|\btraspaso|\boverboeking eigen|\b(?:naar|van) (?:oranje )?spaarrekening",
+    r"\bvirement (?:interne|epargne|épargne|de compte à compte)|\bvir(?:ement)? (?:vers|de) (?:livret|epargne|épargne|compte)",
+    r"\b(?:payment|pmt)[ -]*(?:thank you|received)|\bthank you[ -]*(?:payment|for your payment)|\bautopay payment|\bautomatic payment|\bonline payment[, -]+thank",
+    r"\bcredit (?:card|crd|cd)\.? (?:payment|pymt|pmt|autopay|auto ?pay|bill)|\bcard ?(?:payment|pymt|pmt) (?:thank|to|from|received)|\bpayment to .{0,25}card",
+    r"\bcrcardpmt|\bcardmember serv|\bcard ?serv(?:ices?)? (?:online )?(?:payment|pymt|pmt)|\bcc payment|\bbilldesk.*credit card|\bcred club",
+    r"\b(?:amex|american express|discover|citi(?: ?card)?|chase|capital one|barclaycard|visa|mastercard)\b.{0,12}\b(?:e-?payment|epay|autopay|payment|pymt|pmt|crcardpmt|ach pmt)",
+    r"\be-?payment (?:amex|discover)|\bkreditkarten(?:abrechnung|zahlung|ausgleich)|\b(?:kreditkarte|visa|mastercard) abrechnung|\babrechnung (?:kreditkarte|visa|mastercard)",
+    r"\bprelevement carte|\breleve carte|\bpago tarjeta")), re.I)
 
 def looks_like_transfer(
     text: str, # Description
@@ -44,9 +51,12 @@ def mark_transfers(
     paired = set()
     for (_, amount), group in sides.items():
         outs, ins = [i for i in group if out[i].amount < 0], [i for i in group if out[i].amount > 0]
-        pairs = sorted((abs((out[i].date - out[j].date).days), i, j) for i in outs for j in ins if out[i].account != out[j].account and abs((out[i].date - out[j].date).days) <= days) if len(outs) * len(ins) < 100_000 else []
+        if len(outs) * len(ins) > 100_000: continue # a price of the crowd, not a transfer
+        apart = lambda i, j: abs((out[i].date - out[j].date).days)
+        pairs = sorted((apart(i, j), i, j) for i in outs for j in ins if out[i].account != out[j].account and apart(i, j) <= days)
         rivals = Counter(k for _, i, j in pairs for k in (i, j))
         for _, i, j in pairs:
             if i in paired or j in paired: continue
             if cues[out[i].description] or cues[out[j].description] or "transfer" in (out[i].kind, out[j].kind) or amount >= small and rivals[i] == rivals[j] == 1: paired |= {i, j}
-    return [make_transaction(dict(t.__dict__, kind="transfer", category=None)) if t.kind != "transfer" and (i in paired or t.kind is None and t.category is None and cues[t.description]) else t for i, t in enumerate(out)]
+    moved = lambda i, t: t.kind != "transfer" and (i in paired or t.kind is None and t.category is None and cues[t.description])
+    return [make_transaction(dict(t.__dict__, kind="transfer", category=None)) if moved(i, t) else t for i, t in enumerate(out)]
