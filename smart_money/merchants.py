@@ -212,7 +212,7 @@ def ngram_counts(
     names: Sequence[str], # Normalised names: words separated by single spaces
 ) -> sparse.csr_matrix: # Counts of hashed pieces, shape (n, 2**18), float32
     "Count the words, word pairs and 3 to 5 character pieces of names."
-    code = np.frombuffer("".join(f" {name} " for name in names).encode("utf-32-le"), np.uint32)
+    code = np.frombuffer("".join(f" {name} " for name in names).encode("utf-32-le", "surrogatepass"), np.uint32)
     n, space = len(code), code == 32
     sums = np.r_[np.uint64(0), np.cumsum(code * _powers(_B, n), dtype=np.uint64)]
     inverse, spaces = _powers(pow(_B, -1, 2**64), n + 1), np.r_[0, np.cumsum(space)]
