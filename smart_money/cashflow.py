@@ -60,11 +60,12 @@ def drawn_weeks(
     rng: np.random.Generator, # Source of chance
 ) -> np.ndarray: # Per day, shape (n_paths, days)
     "Futures made of weeks of the past."
-    starts = np.arange(len(past) % 7, len(past) - 6, 7)
-    if not len(starts): return np.repeat(past.mean() if len(past) else 0.0, n_paths * days).reshape(n_paths, days)
+    block = 7 if len(past) >= 56 else 1
+    starts = np.arange(len(past) % block, len(past) - block + 1, block)
+    if not len(starts): return np.zeros((n_paths, days))
     own_past = rng.integers(len(starts), size=(n_paths, len(starts)))
-    weeks = np.take_along_axis(own_past, rng.integers(len(starts), size=(n_paths, -(-days // 7))), 1)
-    return past[starts[weeks][:, :, None] + np.arange(7)].reshape(n_paths, -1)[:, :days]
+    blocks = np.take_along_axis(own_past, rng.integers(len(starts), size=(n_paths, -(-days // block))), 1)
+    return past[starts[blocks][:, :, None] + np.arange(block)].reshape(n_paths, -1)[:, :days]
 
 # %% ../nbs/28_cashflow.ipynb #8a61de8a
 @dataclass(frozen=True, eq=False)

@@ -294,10 +294,11 @@ def _payment_insights(recurring, period, currency):
         if not p.active and p.last >= period.start: yield Insight("ended", f"{p.merchant} ({_money(p.amount, currency)}, {_named(p.frequency)}) has not come since {p.last} and seems to have ended.", abs(p.monthly_amount), p.category, p.merchant)
 
 
-def _future_insights(recurring, upcoming, flow, currency):
+def _future_insights(recurring, upcoming, flow, known_days, currency):
     rare = {p.merchant: p for p in recurring if p.frequency in ("quarterly", "semiannual", "yearly") and p.kind == "bill"}
     for u in upcoming:
         if u.merchant in rare: yield Insight("upcoming", f"{u.merchant} is due about {u.date}: {_money(u.amount, currency)}.", abs(u.amount), u.category, u.merchant)
+    if known_days < 28: return  # four weeks are no basis for the next ones
     below = f"chance of less than nothing {flow.chance_below_zero:.0%}" if flow.chance_below_zero is not None else "from today's balance"
     yield Insight("cash_flow", f"The lowest point of the next {len(flow.median)} days is about {flow.lowest_date}: {flow.lowest:,.2f} (8 of 10: {flow.lowest_low:,.2f} to {flow.lowest_high:,.2f}; {below}).", abs(flow.lowest))
 
@@ -391,7 +392,7 @@ class SpendingAnalyzer:
         spending, income = spending_table(table), estimate_income(table, recurring, period.whole_months)
         patterns, trends, changes, insights = self._patterns(table, spending, period, recurring, income)
         patterns |= dict(recurring=[p.as_dict() for p in recurring], upcoming=_plain([asdict(u) for u in upcoming]), cash_flow=flow.as_dict())
-        insights += [*_payment_insights(recurring, period, patterns["currency"]), *_future_insights(recurring, upcoming, flow, patterns["currency"])]
+        insights += [*_payment_insights(recurring, period, patterns["currency"]), *_future_insights(recurring, upcoming, flow, (table["date"].max() - table["date"].min()).days, patterns["currency"])]
         return SpendingAnalysis(patterns, tuple(sorted(insights, key=lambda i: -i.effect)), odd, recurring, upcoming, flow, changes, income)
 
     def _patterns(self, table, spending, period, recurring, income):
@@ -412,7 +413,7 @@ class SpendingAnalyzer:
         moved = table[(table["kind"] == "transfer") & (table["date"] >= pd.Timestamp(period.start))]
         unknown = float(now.loc[now["category"] == UNCATEGORISED, "spent"].sum())
         monthly = sum(average.values())
-        if unknown > max(0.02 * total, 0): insights.append(Insight("uncategorised", f"{_money(unknown, currency)} of spending{f', {unknown / total:.0%}' if total > 0 else ''} is in no category yet.", average[UNCATEGORISED], UNCATEGORISED))
+        if unknown > max(0.02 * total, 0): insights.append(Insight("uncategorised", f"{_money(unknown, currency)} of spending{f', {unknown / total:.0%} of it,' if total > 0 else ''} is in no category yet.", average[UNCATEGORISED], UNCATEGORISED))
         if income.estimate: insights.append(Insight("income", f"Spending takes {monthly / income.estimate:.0%} of an income of {_money(income.estimate, currency)} a month.", abs(income.estimate - monthly)))
         received = table[(table["amount"] > 0) & table["category"].isna() & ~table["kind"].isin(["transfer", "spending"])].groupby(table["date"].dt.to_period("M"))["amount"].sum()
         patterns = dict(
