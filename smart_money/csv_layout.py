@@ -133,6 +133,7 @@ def column_role(
     name: str, # Name above a column
 ) -> tuple[str, float, str | None] | None: # Role, rank (smaller is better), and a currency that the name carries; None if unknown
     "What a column's name says that it holds."
+    if len(name) > 100: return None
     keys, currency = _keys(name), None
     key = keys[0]
     if re.fullmatch(r"(?:[A-Z]{3}|[A-Z]{0,3}\$|[€£₹])\$?", name.strip()) and (currency := currency_of(name.strip().rstrip("$") or "$") or currency_of(name)): return "amount", 60.0, currency
@@ -164,7 +165,7 @@ class Layout:
     roles: Mapping[str, tuple[int, ...]] # Role → columns, best first, from 0
     units: Mapping[int, str] = field(default_factory=dict) # Column → currency that its name says
 
-_HEAD = 120
+_HEAD, _WIDEST = 120, 300 # Records that are looked at, and columns that a table may have
 
 def head_rows(lines, delimiter, start=0):
     "The first records, with their line numbers."
@@ -238,6 +239,7 @@ def _guess_roles(rows):
     "Roles of the columns of a file without names."
     width = Counter(len(r) for r in rows if len(r) > 1).most_common(1)
     width, n_rows = (width[0][0] if width else 0), len(rows)
+    if width > _WIDEST: return {}
     shares = [(_share(rows, i, is_date), _share(rows, i, is_amount), _share(rows, i, lambda t: bool(re.search(r"[.,]\d\d?\D*$", t)))) for i in range(width)]
     dates = [i for i, (d, _, _) in enumerate(shares) if d[0] >= 0.8 and d[1] >= 0.8 * n_rows]
     written = lambda i, c, a: c[0] > 0.3 or a[1] and _share(rows, i, lambda t: t.strip().startswith(("-", "+", "(")))[0] > 0.2 # with cents or signs
@@ -268,7 +270,7 @@ def _candidates(lines):
         rows = head_rows(lines, delimiter, start)
         if max((len(cells) for _, _, cells in rows), default=0) > MAX_COLUMNS: continue
         for k, (line, last, cells) in enumerate(rows[:80]):
-            if len(cells) < 2 or sum(bool(c.strip()) for c in cells) < 2: continue
+            if not 2 <= len(cells) <= _WIDEST or sum(bool(c.strip()) for c in cells) < 2: continue
             named = [column_role(c) for c in cells]
             kinds = {r[0] for r in named if r}
             if "date" not in kinds and not {"currency"} & kinds or not kinds & {"amount", "debit", "credit", "balance"}: continue

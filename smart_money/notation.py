@@ -104,7 +104,7 @@ def decimal_evidence(
     text: str, # One amount
 ) -> str | None: # "." or "," if the text shows which one is the decimal mark; None if it has none, or could be read both ways
     "Which mark separates the decimals, as far as one amount can tell."
-    match = _AMOUNT.match(_tidy(text))
+    match = _AMOUNT.match(_tidy(text)) if len(text) < 64 else None
     if not match: return None
     marks = re.sub(r"\d", "", digits := match["digits"].strip(" '"))
     kinds = [m for m in ".," if m in marks]
