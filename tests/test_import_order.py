@@ -32,3 +32,6 @@ def test_imports_go_downhill(module):
     if not path.exists(): pytest.skip(f"{MODULES[module].name} exports nothing")
     uphill = {m for m in imported(ast.parse(path.read_text(encoding="utf-8"))) if m != module and FLOOR[m] >= FLOOR[module]}
     assert not uphill, f"{MODULES[module].name} imports {', '.join(sorted(MODULES[m].name for m in uphill))}"
+
+
+def test_no_two_notebooks_share_a_number(): assert len(set(FLOOR.values())) == len(FLOOR)
