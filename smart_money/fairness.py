@@ -54,7 +54,7 @@ def standard_groups(
 def _place_groups(tier, population_class):
     "By the tier of the city; by the survey's class of area where cities are mostly unknown."
     if np.isnan(tier).mean() <= 0.5 or np.isnan(population_class).mean() > 0.5: return band_groups(tier, (1.5, 2.5), ("tier 1", "tier 2", "tier 3"))
-    return band_groups(population_class, (1.5, 3.5), ("largest areas (class 1)", "large areas (2–3)", "smaller areas (4–5)"))
+    return band_groups(population_class, (1.5, 3.5), ("class 1 (largest areas)", "classes 2–3", "classes 4–5 (smaller areas)"))
 
 
 def settled_labels(

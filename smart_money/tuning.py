@@ -38,6 +38,7 @@ def search_rows(
     check_panel(panel)
     windows = learning_examples(panel, config)
     taught = windows.take(split_households(windows.groups, config)[0])
+    if np.isnan(taught.y[:, -1]).all(): raise InputError(Problem("panel", f"no known total among {len(taught)} examples", "some rows in which every category (or spend_total) is known", "Fill the missing amounts, or leave out the categories that are never known."))
     engineer = FeatureEngineer.for_histories(taught.histories)
     return engineer, engineer.transform(taught.histories), taught
 
