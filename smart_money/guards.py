@@ -6,21 +6,24 @@
 __all__ = ['MAX_SHOWN', 'PROBLEM_JSON', 'TITLES', 'PLAIN_ID', 'METHODS', 'CONTENT_POLICY', 'SECURITY_HEADERS', 'FREE_ROUTES',
            'ProblemItem', 'ProblemDocument', 'ProblemError', 'problem_document', 'pointer', 'problem_items',
            'measure_json', 'read_json', 'KeyRing', 'sent_key', 'JsonLines', 'exception_path', 'request_number',
-           'Metrics', 'send_problem', 'Watch', 'Rate', 'Gate', 'host_name', 'Intake']
+           'Metrics', 'Lingering', 'linger', 'send_problem', 'Watch', 'Rate', 'Gate', 'announced', 'host_name',
+           'Intake']
 
 # %% ../nbs/67_guards.ipynb #fffe7776
+import functools
 import hashlib
 import hmac
 import json
 import logging
+import math
 import re
 import secrets
 import sys
 import time
 import traceback
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel, Field, SecretStr
 from pydantic_core import from_json
@@ -228,6 +231,25 @@ SECURITY_HEADERS = [(k.encode(), v.encode()) for k, v in {
     "content-security-policy": CONTENT_POLICY, "x-content-type-options": "nosniff", "x-frame-options": "DENY", "referrer-policy": "no-referrer", "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin", "permissions-policy": "camera=(), geolocation=(), microphone=()"}.items()]
 
+class Lingering(NamedTuple):
+    "How long a client that was refused may go on sending."
+    size: int = 50_000_000 # Bytes thrown away at most
+    seconds: float = 5.0 # From the refusal to the end
+    silence: float = 1.0 # Seconds without a byte
+
+async def linger(
+    receive, # ASGI receive
+    most: Lingering = Lingering(), # When to lose patience
+):
+    "Throw away what a client is still sending, so that it comes to read its answer."
+    size = 0
+    with anyio.move_on_after(most.seconds):
+        while size < most.size:
+            message = None
+            with anyio.move_on_after(most.silence): message = await receive()
+            if message is None or not message.get("more_body", False): return # silent, gone or done
+            size += len(message.get("body", b""))
+
 async def send_problem(
     send, # ASGI send
     status: int, # HTTP status
@@ -236,12 +258,16 @@ async def send_problem(
     errors: Sequence[ProblemItem] = (), # What is wrong
     headers: Mapping[str, str] | None = None, # Further headers
     request_id: str | None = None, # Number of the request
+    unread: Callable | None = None, # ASGI receive, if the client may still be sending its body: the connection ends with this answer
 ):
     "Answer with a problem document."
     body = problem_document(status, detail, errors=errors, request_id=request_id)
-    fixed = [(b"content-type", PROBLEM_JSON.encode()), (b"content-length", str(len(body)).encode())]
+    fixed = [(b"content-type", PROBLEM_JSON.encode()), (b"content-length", str(len(body)).encode())] + [(b"connection", b"close")] * (unread is not None)
     await send({"type": "http.response.start", "status": status, "headers": fixed + [(k.lower().encode(), v.encode()) for k, v in (headers or {}).items()]})
-    await send({"type": "http.response.body", "body": body})
+    await send({"type": "http.response.body", "body": body, "more_body": unread is not None})
+    if unread is None: return
+    await linger(unread)
+    await send({"type": "http.response.body"})
 
 class Watch:
     "Outermost layer: numbers, headers, the last resort, log and counters."
@@ -255,16 +281,17 @@ class Watch:
 
     async def __call__(self, scope, receive, send):
         if scope["type"] != "http": return await self._other(scope, receive, send)
-        started, status = time.perf_counter(), 0
+        started, seconds, status = time.perf_counter(), None, 0
         number = scope["request_id"] = request_number(scope["headers"])
 
         async def observed(message):
-            nonlocal status
+            nonlocal seconds, status
             if message["type"] == "http.response.start":
-                status = message["status"]
+                seconds, status = time.perf_counter() - started, message["status"]
                 headers = [*message.get("headers", ()), *SECURITY_HEADERS, (b"x-request-id", number.encode())]
-                if not any(name == b"cache-control" for name, _ in headers): headers.append((b"cache-control", b"no-store"))
-                if self.state.draining: headers.append((b"connection", b"close"))
+                names = {name for name, _ in headers}
+                if b"cache-control" not in names: headers.append((b"cache-control", b"no-store"))
+                if self.state.draining and b"connection" not in names: headers.append((b"connection", b"close"))
                 message = {**message, "headers": headers}
             await send(message)
 
@@ -275,7 +302,7 @@ class Watch:
             if not status: await send_problem(observed, 500, "Something unforeseen happened. It is in the log, under this request's id.", request_id=number)
         finally:
             self.metrics.open.dec()
-            seconds, route = time.perf_counter() - started, getattr(scope.get("route"), "path", None) or "unmatched"
+            seconds, route = seconds or time.perf_counter() - started, getattr(scope.get("route"), "path", None) or "unmatched"
             self.metrics.count(scope["method"], route, status, seconds)
             if _log.isEnabledFor(logging.INFO):
                 _log.info("", extra={"fields": dict(event="request", request_id=number, method=scope["method"] if scope["method"] in METHODS else "OTHER", route=route, status=status, ms=round(1000 * seconds, 2))})
@@ -312,15 +339,17 @@ class Gate:
         admin_keys: KeyRing, # Keys that may do everything
         rate: Rate, # Limit per client
         closed: Sequence[str] = ("/api/", "/metrics"), # Beginnings of the paths that need a key
+        small: int = 100_000, # Bytes of a body that costs less to skip than a new connection
     ):
-        self.app, self.hosts, self.keys, self.admin_keys, self.rate, self.closed = app, frozenset(hosts), keys, admin_keys, rate, tuple(closed)
+        self.app, self.hosts, self.keys, self.admin_keys, self.rate, self.closed, self.small = app, frozenset(hosts), keys, admin_keys, rate, tuple(closed), small
 
     async def __call__(self, scope, receive, send):
         if scope["type"] != "http": return await self.app(scope, receive, send)
         refused = self._refusal(scope) if scope["path"] not in FREE_ROUTES else None
         if refused is None: return await self.app(scope, receive, send)
         status, detail, headers = refused
-        await send_problem(send, status, detail, headers=headers, request_id=scope.get("request_id"))
+        unread = receive if announced(scope["headers"]) > self.small else None # a small body is skipped, and the connection lives on
+        await send_problem(send, status, detail, headers=headers, request_id=scope.get("request_id"), unread=unread)
 
     def _refusal(self, scope):
         "Status, detail and headers; None if the request may go on. Leaves the client's name and rights in the scope."
@@ -332,6 +361,15 @@ class Gate:
         if wait := self.rate.wait(client): return 429, f"Too many requests. Try again in {wait} s.", {"Retry-After": str(wait)}
         if (self.keys or self.admin_keys) and not (name or admin) and scope["path"].startswith(self.closed):
             return 401, "This needs a key: Authorization: Bearer KEY, or X-API-Key: KEY.", {"WWW-Authenticate": 'Bearer realm="smart_money"'}
+
+def announced(
+    headers: Iterable[tuple[bytes, bytes]], # Headers of a request
+) -> float: # Bytes; 0 if no body is announced, infinite if its length is not
+    "How large a body a request says it has."
+    for name, value in headers:
+        if name == b"transfer-encoding": return math.inf
+        if name == b"content-length": return int(value) if value.isdigit() and len(value) < 20 else math.inf
+    return 0
 
 def host_name(
     headers: Iterable[tuple[bytes, bytes]], # Headers of a request
@@ -352,11 +390,12 @@ class Intake:
         self.app, self.max_bytes, self.timeout = app, max_bytes, timeout
 
     async def __call__(self, scope, receive, send):
-        if scope["type"] != "http" or scope["method"] in ("GET", "HEAD"): return await self.app(scope, receive, send)
+        if scope["type"] != "http" or scope["method"] in ("GET", "HEAD") and not announced(scope["headers"]): return await self.app(scope, receive, send)
+        refused = functools.partial(send_problem, send, request_id=scope.get("request_id"), unread=receive)
         try:
             with anyio.fail_after(self.timeout): body = await self._read(scope, receive)
-        except TimeoutError: return await send_problem(send, 408, "The body did not arrive in time.", headers={"Connection": "close"}, request_id=scope.get("request_id"))
-        except ProblemError as e: return await send_problem(send, e.status_code, e.detail, headers={"Connection": "close"}, request_id=scope.get("request_id"))
+        except TimeoutError: return await refused(408, "The body did not arrive in time.")
+        except ProblemError as e: return await refused(e.status_code, e.detail)
         if body is None: return # the client is gone
         rest = iter(({"type": "http.request", "body": body, "more_body": False},))
 
@@ -365,8 +404,7 @@ class Intake:
         await self.app(scope, replayed, send)
 
     async def _read(self, scope, receive):
-        length = next((v for k, v in scope["headers"] if k == b"content-length"), b"0")
-        if not length.isdigit() or int(length) > self.max_bytes: raise self._too_large()
+        if self.max_bytes < announced(scope["headers"]) < math.inf: raise self._too_large()
         parts, size = [], 0
         while True:
             message = await receive()

@@ -2,12 +2,13 @@
 
 `SMART_MONEY_TEST_LONG=1` runs the trials at full length: 2,000 odd requests, 20 stops under load, memory over 50,000 requests."""
 import asyncio
+import contextlib
 import http.client
 import json
 import logging
 import os
 import re
-import signal
+import socket
 import subprocess
 import sys
 import time
@@ -40,7 +41,8 @@ def ask(running, path, body=None, method=None, type="application/json", **header
     line = http.client.HTTPConnection(at.hostname, at.port, timeout=60)
     sent = body if body is None or isinstance(body, bytes) or hasattr(body, "__next__") else json.dumps(body).encode()
     try:
-        line.request(method or ("GET" if body is None else "POST"), path, sent, ({"Content-Type": type} if sent is not None and type else {}) | {k.replace("_", "-"): v for k, v in headers.items()}, encode_chunked=hasattr(body, "__next__"))
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # refused while sending: the answer is there all the same, or getresponse fails
+            line.request(method or ("GET" if body is None else "POST"), path, sent, ({"Content-Type": type} if sent is not None and type else {}) | {k.replace("_", "-"): v for k, v in headers.items()}, encode_chunked=hasattr(body, "__next__"))
         answer = line.getresponse()
         return answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read()
     finally: line.close()
@@ -154,7 +156,20 @@ def test_bodies_have_an_end_whatever_they_claim(running):
     is_problem(ask(running, OPTIMIZE, b" " * 2_000_001), 413)
     is_problem(ask(running, OPTIMIZE, iter([b" " * 100_000] * 25)), 413)
     is_problem(ask(running, OPTIMIZE, b"{}", Content_Length="99999999999"), 413)
+    is_problem(ask(running, "/livez", b" " * 2_000_001, "GET"), 413)
     assert ask(running, OPTIMIZE, iter([json.dumps(HOME).encode()]))[0] == 200
+
+
+def test_who_is_refused_while_sending_can_send_to_the_end_and_read_why(running):
+    at = urllib.parse.urlsplit(running.url)
+    for n, host, status in ((30_000_000, at.netloc, 413), (3_000_000, "evil.example", 421), (50_000, "evil.example", 421)):
+        with socket.create_connection((at.hostname, at.port), timeout=60) as line:
+            line.sendall(f"POST {OPTIMIZE} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\nContent-Length: {n}\r\n\r\n".encode())
+            for _ in range(n // 10_000): line.sendall(b" " * 10_000)  # fails if the door is slammed
+            answer = http.client.HTTPResponse(line)
+            answer.begin()
+            document = json.loads(answer.read())
+            assert (answer.status, document["status"], answer.getheader("connection")) == (status, status, "close" if n > 100_000 else None)
 
 
 def test_slow_bodies_rates_waiting_and_loading_have_an_end(tmp_path):
