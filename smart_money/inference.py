@@ -5,16 +5,20 @@
 # %% auto #0
 __all__ = ['SINGLE', 'ACTIVATIONS', 'LAYOUT', 'OPTIONAL', 'round_down', 'Trees', 'Tree', 'join_trees', 'booster_trees',
            'pack_boosters', 'Boosters', 'pack_forests', 'Forests', 'network_outputs', 'check_shapes', 'check_trees',
-           'check_numbers', 'PackedModel', 'probe_rows', 'check_agreement', 'pack']
+           'check_numbers', 'PackedModel', 'probe_rows', 'check_agreement', 'pack', 'model_identity',
+           'InferenceOptimizer']
 
 # %% ../nbs/51_inference.ipynb #a10cc03b
-from collections.abc import Sequence
+import hashlib
+import json
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 
 import numpy as np
 
-from .distributions import LEVELS
+from .caching import BatchProcessor, FeatureCache, PredictionCache, exact_key
+from .distributions import LEVELS, QuantileTable
 from .pooling import FAMILIES, Dense, Inputs, ResidualBins, StackedForecaster, leaf_shares, signed_exp
 from .uncertainty import MondrianCalibrator
 
@@ -505,3 +509,71 @@ def pack(
     packed = PackedModel.from_arrays(arrays, spec)
     check_agreement(packed, model, probe_rows(packed) if X_check is None else X_check)
     return packed
+
+# %% ../nbs/51_inference.ipynb #1119fdd1
+def model_identity(
+    model, # Has `arrays` (name → array) and `spec` (what JSON can hold)
+) -> str: # 64 hexadecimal digits; another number anywhere, another identity
+    "A hash of everything that decides a packed model's forecasts."
+    digest = hashlib.sha256(json.dumps(model.spec, sort_keys=True).encode())
+    for name, a in sorted(model.arrays.items()): digest.update(f"{name}{a.dtype.str}{a.shape}".encode() + np.ascontiguousarray(a).tobytes())
+    return digest.hexdigest()
+
+# %% ../nbs/51_inference.ipynb #83241095
+class InferenceOptimizer:
+    "Forecasts for requests, one or many, through one path with caches; safe to share between threads."
+    def __init__(self,
+        model, # Packed model
+        *,
+        prepare: Callable = np.asarray, # A request to its features, shape (F,); may raise. By default a request is its features
+        request_key: Callable | None = None, # A request to the bytes or text that stand for it in the feature cache; None keeps no features
+        max_batch: int = 256, # Most rows computed together
+        max_entries: int = 1000, # Most entries of each cache
+        max_bytes: int = 64 << 20, # Most bytes of each cache
+    ):
+        self.prepare, self.request_key, self.max_batch = prepare, request_key, max_batch
+        self.feature_cache, self.prediction_cache = FeatureCache(max_entries, max_bytes), PredictionCache(max_entries, max_bytes)
+        self.replace_model(model)
+
+    def replace_model(self,
+        model, # Packed model that answers from now on
+    ) -> None:
+        "Exchange the model; nothing that the old one answered is given out any more."
+        compute = lambda rows: list(model.predict_distribution(np.stack(rows)).values)
+        self._served = model_identity(model), BatchProcessor(compute, max_batch=self.max_batch)
+
+    @property
+    def model_id(self) -> str: # Identity of the model at work
+        "Which model answers."
+        return self._served[0]
+
+    @property
+    def batch_processor(self) -> BatchProcessor: # Computes rows with the model at work
+        "What computes rows together."
+        return self._served[1]
+
+    def optimize_prediction(self,
+        requests: Sequence, # n requests
+    ) -> list: # n `QuantileTable`s of shape (T,); an `Exception` in the place of a request that failed
+        "Forecast for one request or many."
+        model_id, processor = self._served
+        answers, open_rows = [self._features(r) for r in requests], {}
+        for i, row in enumerate(answers):
+            if isinstance(row, Exception): continue
+            answers[i] = self.prediction_cache.get(row, model_id)
+            if answers[i] is None: open_rows.setdefault(exact_key(model_id, row), (row, []))[1].append(i)
+        computed = processor.process_batch([row for row, _ in open_rows.values()])
+        for (row, places), values in zip(open_rows.values(), computed):
+            found = values if isinstance(values, Exception) else self.prediction_cache.set(row, values, model_id)
+            for i in places: answers[i] = found
+        return [a if isinstance(a, Exception) else QuantileTable(LEVELS, a) for a in answers]
+
+    def _features(self, request):
+        "Features of a request, or why there are none."
+        key = None if self.request_key is None else self.request_key(request)
+        found = None if key is None else self.feature_cache.get(key)
+        if found is not None: return found
+        try: row = np.asarray(self.prepare(request), float)
+        except Exception as error: return error
+        if row.ndim != 1: return ValueError(f"Got features of shape {row.shape}, but expected one row.")
+        return row if key is None else self.feature_cache.set(key, row)

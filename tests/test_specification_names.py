@@ -133,16 +133,7 @@ HOMES = {
     "is_ready": "service:check_health",
     "SpendingAnalyzer": "spending:SpendingAnalyzer",
     "SpendingAnalyzer.analyze_patterns": "spending:SpendingAnalyzer.analyze_patterns",
-}
-
-LATER = {
-    "ModelOptimizer": "inference:ModelOptimizer",
-    "ModelOptimizer.optimize_for_production": "inference:ModelOptimizer.optimize_for_production",
-    "ModelOptimizer._quantize_model": "inference:ModelOptimizer.optimize_for_production",
-    "ModelOptimizer._select_important_features": "inference:ModelOptimizer.optimize_for_production",
-    "ModelOptimizer._compress_model": "inference:ModelOptimizer.optimize_for_production",
-    "ModelOptimizer._add_prediction_cache": "inference:ModelOptimizer.optimize_for_production",
-    "ModelOptimizer._add_prediction_cache.cached_predict": "inference:ModelOptimizer.optimize_for_production",
+    # Inference
     "InferenceOptimizer": "inference:InferenceOptimizer",
     "InferenceOptimizer.optimize_prediction": "inference:InferenceOptimizer.optimize_prediction",
     "InferenceOptimizer.batch_processor": "inference:InferenceOptimizer.batch_processor",
@@ -154,6 +145,16 @@ LATER = {
     "FeatureCache": "inference:FeatureCache",
     "FeatureCache.get": "inference:FeatureCache.get",
     "FeatureCache.set": "inference:FeatureCache.set",
+}
+
+LATER = {
+    "ModelOptimizer": "inference:ModelOptimizer",
+    "ModelOptimizer.optimize_for_production": "inference:ModelOptimizer.optimize_for_production",
+    "ModelOptimizer._quantize_model": "inference:ModelOptimizer.optimize_for_production",
+    "ModelOptimizer._select_important_features": "inference:ModelOptimizer.optimize_for_production",
+    "ModelOptimizer._compress_model": "inference:ModelOptimizer.optimize_for_production",
+    "ModelOptimizer._add_prediction_cache": "inference:ModelOptimizer.optimize_for_production",
+    "ModelOptimizer._add_prediction_cache.cached_predict": "inference:ModelOptimizer.optimize_for_production",
     "diagnose_model_loading": "troubleshooting:diagnose_model_loading",
     "diagnose_prediction_errors": "troubleshooting:diagnose_prediction_errors",
     "diagnose_latency_issues": "troubleshooting:diagnose_latency_issues",
