@@ -27,7 +27,7 @@ from .description import describe_api, page_routes, problems
 from .events import IdempotencyConflict
 from .feedback import Feedback, prepare_lesson, with_weights
 from .guards import PROBLEM_JSON, Gate, Intake, KeyRing, Metrics, ProblemError, ProblemItem, Rate, Watch, exception_path, pointer, problem_document, problem_items, read_json
-from .listening import GracefulServer, listen, set_up_logging
+from .listening import GracefulServer, PoliteProtocol, listen, set_up_logging
 from .messages import (EXAMPLES, BatchResponse, BudgetRequest, BudgetResponse, ErasureResponse, FeedbackRequest, FeedbackResponse, HealthCheckResponse, ImportResponse,
                                   ModelPerformanceResponse, ReloadResponse, SpendingAnalysisRequest, SpendingAnalysisResponse, StateResponse, TimePeriod, UserKey, budget_answer)
 from .schema import InputError, Problem, parse
@@ -445,7 +445,7 @@ def serve(
     set_up_logging(settings.log_level)
     store, listener = open_store(settings), listen(settings.host, settings.port)
     app = create_app(settings, store=store)
-    config = uvicorn.Config(app, log_config=None, access_log=False, server_header=False, proxy_headers=False, lifespan="on", backlog=2048, timeout_graceful_shutdown=int(settings.timeout) + 1)
+    config = uvicorn.Config(app, http=PoliteProtocol, log_config=None, access_log=False, server_header=False, proxy_headers=False, lifespan="on", backlog=2048, timeout_graceful_shutdown=int(settings.timeout) + 1)
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     announce(f"http://{host}:{listener.getsockname()[1]}")
     with store: GracefulServer(config, listener, on_stop=app.state.service.drain, drain=settings.drain, timeout=settings.timeout).listen()

@@ -152,6 +152,25 @@ def test_every_other_error_has_the_same_form(running):
     is_problem(ask(running, OPTIMIZE, HOME, Host="evil.example"), 421)
 
 
+def said(running, sent):
+    "Status, headers and body of the answer to raw bytes."
+    at = urllib.parse.urlsplit(running.url)
+    with socket.create_connection((at.hostname, at.port), timeout=60) as line:
+        line.sendall(sent)
+        answer = http.client.HTTPResponse(line)
+        answer.begin()
+        return answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read()
+
+
+@pytest.mark.parametrize("sent", [b"\x16\x03\x01\x02\x00hello over there\r\n\r\n", b"GET /" + b"a" * 300_000 + b" HTTP/1.1\r\n\r\n", b"GET / HTTP/1.1\r\nHost: a\r\n" + b"X: y\r\n" * 50_000 + b"\r\n", b"GET / HTTP/1.1\r\nno header\r\n\r\n",
+                                  b"POST /api/v1/feedback HTTP/1.1\r\nHost: localhost\r\nContent-Length: x\r\n\r\n", b"POST /api/v1/feedback HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nno chunk\r\n"],
+                         ids=["TLS", "a long address", "many headers", "no header", "no length", "no chunk"])
+def test_what_is_no_http_is_told_so(running, sent):
+    answer = said(running, sent)
+    is_problem(answer, 400)
+    assert answer[1]["connection"] == "close" and answer[1]["x-content-type-options"] == "nosniff"
+
+
 def test_bodies_have_an_end_whatever_they_claim(running):
     is_problem(ask(running, OPTIMIZE, b" " * 2_000_001), 413)
     is_problem(ask(running, OPTIMIZE, iter([b" " * 100_000] * 25)), 413)
