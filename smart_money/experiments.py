@@ -17,13 +17,18 @@ from .schema import Household, InputError, Problem, did_you_mean, parse, show_va
 __all__ = ['HOUSEHOLD_METRICS', 'first_exposures', 'units_from_events', 'StoredBehavior', 'ABTestResult', 'ABTestFramework']
 
 # %% ../nbs/61_experiments.ipynb #d534488d
+def _read_times(column):
+    "ISO 8601: 03/04/2025 would be one day here and another there, and a bare number could be seconds or nanoseconds."
+    if pd.api.types.is_numeric_dtype(column): raise ValueError("numbers")
+    return pd.to_datetime(column, utc=True, format="ISO8601")
+
 def _read_log(frame, columns, what):
     """Events as a clean table, or what is wrong with them."""
     lacking = [Problem(what, f"no column {c!r}", f"the columns {', '.join(columns)}", did_you_mean(c, map(str, frame.columns))) for c in columns if c not in frame]
     if lacking: raise InputError(*lacking)
     log, bad = frame.reset_index(drop=True)[list(columns)], []
     log = log.assign(user_id=[unit_key(u, f"{what}.user_id[{i}]").decode() for i, u in enumerate(log["user_id"])])
-    for column, read, expected in (("at", lambda x: pd.to_datetime(x, utc=True), "a time for every event, such as 2025-03-01T12:00:00Z"), ("value", lambda x: pd.to_numeric(x).astype(float), "a finite number for every event")):
+    for column, read, expected in (("at", _read_times, "a time for every event, such as 2025-03-01T12:00:00Z"), ("value", lambda x: pd.to_numeric(x).astype(float), "a finite number for every event")):
         if column not in columns: continue
         try: log[column] = read(log[column])
         except (ValueError, TypeError) as error: bad.append(Problem(f"{what}.{column}", show_value(str(error)), expected)); continue

@@ -50,7 +50,7 @@ class SpecificationEnsemble(RegressorMixin, BaseEstimator):
         Z, Y = self.scaler_.fit_transform(X[known]), Y[known]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning) # the sketch stops after the default number of passes
-            self.base_models_ = [clone(m).fit(Z, Y) for m in self._base_models()]
+            self.base_models_ = [clone(m).fit(Z, Y if isinstance(m, MultiOutputRegressor) or Y.shape[1] > 1 else Y[:, 0]) for m in self._base_models()]
         meta = self.create_meta_features(Z)
         self.meta_model_ = LinearRegression().fit(meta, Y)
         self.residuals_ = Y - self.meta_model_.predict(meta)
