@@ -244,9 +244,9 @@ class QuantileTable:
         "Both sides of the distribution function; they differ at atoms."
         x, values = self._align(x)
         right, knot = _cdf(self.levels, values, x, "right")
-        left, at = right.copy(), knot == x
+        left, at = np.array(right), knot == x
         left[at] = _cdf(self.levels, values[at], x[at], "left")[0]
-        return left, right
+        return left[()], right
 
     def mean(self) -> np.ndarray: # Shape `shape`
         "Expected amounts."
