@@ -8,7 +8,8 @@ __all__ = ['CHARTS', 'app', 'Json', 'Chart', 'Seed', 'Format', 'Thorough', 'Repo
            'comparison_table', 'backtest_view', 'budget', 'demo', 'PanelFormat', 'read_panel_file', 'scores_table',
            'train', 'seconds', 'tune', 'trials_table', 'report_path', 'judge', 'write_audit', 'show_audit', 'evaluate',
            'backtest', 'config_table', 'serve', 'statement_dict', 'statements_table', 'statement_remarks',
-           'import_files', 'save_analysis_charts', 'analyze', 'error_line', 'main']
+           'import_files', 'save_analysis_charts', 'analyze', 'findings_table', 'show_examination', 'diagnose',
+           'error_line', 'main']
 
 # %% ../nbs/81_cli.ipynb #075fdd1c
 import json
@@ -757,6 +758,51 @@ def analyze(
     for line in (*analysis_lines(answer["insights"], answer["anomalies"]), *statement_remarks(found)): console.print(line, soft_wrap=True, markup=False)
     if drawn: sys.stdout.write(f"Drawn: {', '.join(str(_shown(p)) for p in drawn)}\n")
 
+# %% ../nbs/81_cli.ipynb #9299e5b0
+def findings_table(
+    findings:list, # `smart_money.troubleshooting.Finding`s
+): # Rich table
+    "Symptom, finding and remedy, a finding a row; ✗ stops the work, ! makes an answer doubtful."
+    from rich.table import Table
+    from rich.text import Text
+    table = Table(title=f"{len(findings)} finding{'s' * (len(findings) > 1)}", title_justify="left", title_style="bold", show_lines=True)
+    table.add_column("")
+    for name, width in (("symptom", 3), ("finding", 4), ("remedy", 4)): table.add_column(name, ratio=width, overflow="fold")
+    for f in findings:
+        bad = f.severity == "error"
+        table.add_row(Text("✗" if bad else "!", style="red" if bad else "yellow"), Text(f"{f.symptom}\n", end="").append(f.code, style="dim"), Text(f"{f.where}: {f.found}"), Text(f.remedy))
+    return table
+
+def show_examination(
+    seen, # `smart_money.installation.Examination`
+):
+    "Print what was looked at and what was found, for people."
+    from rich.text import Text
+    console = _console()
+    for area, state in seen.areas.items(): console.print(Text(f"  {area:10} ").append(state, style="green" if state == "good" else None))
+    console.print(findings_table(seen.findings) if seen.findings else "No finding: everything is as it should be.")
+
+def _bundle_path(path):
+    "Refuse a bundle that could not be written, before anything long begins."
+    from smart_money.installation import check_bundle_path
+    return path and check_bundle_path(path)
+
+@app.command()
+def diagnose(
+    household: Annotated[Optional[Path], typer.Argument(metavar="[FILE]", help="Household whose plan does not come or looks strange, as JSON or TOML; the example household if not given.")] = None,
+    model: Annotated[Optional[Path], typer.Option("--model", metavar="FOLDER", help="Trained model; the default one if not given.")] = None,
+    bundle: Annotated[Optional[Path], typer.Option("--bundle", metavar="FILE.zip", callback=_bundle_path, help="Also write what was found into this file, without anything personal, to attach to an issue.")] = None,
+    as_json: Json = False,
+):
+    "Say what is wrong with the installation, the model, a plan or its speed, and what to do."
+    from smart_money.installation import examine, write_bundle
+    with Progress("Looking") as progress: seen = examine(household, model, progress.share)
+    if bundle: write_bundle(seen, bundle)
+    if as_json: print_json(seen.as_dict())
+    else: show_examination(seen)
+    if bundle and not as_json: sys.stdout.write(f"{_shown(bundle)} holds this without amounts, names or places. Look into it, then attach it to an issue.\n")
+    return 1 if seen.findings.errors else 0
+
 # %% ../nbs/81_cli.ipynb #4e6c4e01
 ClickException = typer.BadParameter.__mro__[2] # typer brings its own copy of click in newer versions
 
@@ -771,7 +817,8 @@ def error_line(
         return error.format_message() + hint, 2
     if isinstance(error, (InputError, ArtifactError)): return str(error), 2
     if isinstance(error, OSError): return f"{error.filename or 'a file'}: {error.strerror or error}.", 1
-    return f"Something unforeseen: {type(error).__name__}: {error}. Please report it; SMART_MONEY_DEBUG=1 shows where it happened.", 1
+    if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("smart_money"): return f"the package {error.name} is missing. Install it: pip install {error.name.partition('.')[0]}", 1
+    return f"Something unforeseen: {type(error).__name__}: {error}. Please report it, with the file that smart-money diagnose --bundle FILE.zip writes; SMART_MONEY_DEBUG=1 shows where it happened.", 1
 
 def main(
     argv:Optional[list[str]]=None, # Words after the command; those of the shell if not given

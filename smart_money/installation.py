@@ -34,7 +34,7 @@ from .troubleshooting import STAGES, Finding, Findings, LatencyProfile, create_s
 __all__ = ['CORE', 'LEAST_DISK', 'LEAST_MEMORY', 'WITHHELD', 'requirements', 'diagnose_packages', 'name_loading_error',
            'diagnose_model', 'diagnose_model_loading', 'Environment', 'usable_processors', 'read_environment',
            'diagnose_environment', 'Examination', 'examine', 'public_place', 'household_shape', 'model_facts',
-           'bundle_members', 'write_bundle']
+           'bundle_members', 'check_bundle_path', 'write_bundle']
 
 # %% ../nbs/72_installation.ipynb #ed643ca5
 CORE = ("numpy", "pandas", "scipy", "sklearn") # Packages that are imported to see whether they work
@@ -352,13 +352,20 @@ def bundle_members(
     if seen.household: files["household.json"] = household_shape(seen.household)
     return {"README.txt": _ABOUT, **{name: json.dumps(content, indent=1, sort_keys=True) + "\n" for name, content in files.items()}}
 
+def check_bundle_path(
+    path: str | Path, # Where a bundle shall go
+) -> Path: # The same
+    "Raise `InputError` if a bundle could not be written there: before the work, not after."
+    path = Path(path)
+    if path.suffix.lower() != ".zip" or path.is_dir() or not path.absolute().parent.is_dir(): raise InputError(Problem("bundle", repr(str(path)), "a name ending in .zip, in a folder that exists"))
+    return path
+
 def write_bundle(
     seen: Examination, # What was examined
     path: str | Path, # File to write, ending in .zip
 ) -> Path: # The file
     "Write a bundle, whole or not at all. Raises `InputError` if it could not be written there."
-    path = Path(path)
-    if path.suffix.lower() != ".zip" or not path.absolute().parent.is_dir(): raise InputError(Problem("bundle", repr(str(path)), "a name ending in .zip, in a folder that exists"))
+    path = check_bundle_path(path)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as bundle:
