@@ -303,11 +303,11 @@ async def give_feedback(
 ) -> Response: # A `FeedbackResponse`
     "Ratings, adherence, budgets set by hand, actual spending: stored, and learned from."
     service, feedback = _service(request), Feedback.model_validate(body.model_dump(exclude={"household"}, exclude_unset=True, exclude_none=True))
-    learn = None
+    learn, came_with = None, None if body.household is None else body.household.model_dump(mode="json", exclude_unset=True)
     if body.household is not None and body.overrides:
         optimizer = service.model.optimizer
         learn = await service.run(service.work_pool, lambda: prepare_lesson(optimizer, body.household, body.overrides, period=body.period))
-    stored = await service.stored(lambda: service.store.record_feedback(feedback, idempotency_key=idempotency_key, learn=learn, response=_receipt))
+    stored = await service.stored(lambda: service.store.record_feedback(feedback, idempotency_key=idempotency_key, client=request.scope.get("client_name"), came_with=came_with, learn=learn, response=_receipt))
     receipt = stored.response or _receipt(stored)
     return json_answer({k: receipt[k] for k in FeedbackResponse.model_fields}, 201, {"Idempotency-Replayed": "true"} if stored.replayed else None)
 

@@ -357,7 +357,7 @@ class Gate:
         key = sent_key(scope["headers"]) if self.keys or self.admin_keys else b""
         name, admin = (self.keys.find(key), self.admin_keys.find(key)) if key else (None, None)
         client = name or admin or (scope.get("client") or ("unknown",))[0]
-        scope["is_admin"] = bool(admin) or not self.admin_keys
+        scope["is_admin"], scope["client_name"] = bool(admin) or not self.admin_keys, name or admin
         if wait := self.rate.wait(client): return 429, f"Too many requests. Try again in {wait} s.", {"Retry-After": str(wait)}
         if (self.keys or self.admin_keys) and not (name or admin) and scope["path"].startswith(self.closed):
             return 401, "This needs a key: Authorization: Bearer KEY, or X-API-Key: KEY.", {"WWW-Authenticate": 'Bearer realm="smart_money"'}

@@ -21,7 +21,7 @@ from . import database as db # first: it says which extra to install
 import sqlalchemy as sa
 
 from .database import StoreError
-from .events import (AMOUNTS, IdempotencyConflict, Stored, add_lesson, assign, body_hash, check_names, event_rows, insert, insert_feedback, insert_new, json_ready, known_experiment, last_words,
+from .events import (AMOUNTS, IdempotencyConflict, Stored, add_lesson, assign, body_hash, check_names, event_rows, insert, insert_feedback, insert_new, json_ready, key_scope, known_experiment, last_words,
                                 latest_weights, lock_name, once, profile_at, profiles_by_user, user_key, within)
 from .feedback import Feedback, UserWeights
 from .schema import ID_COLUMNS, PROFILE_COLUMNS, InputError, Problem, parse, spend_column
@@ -125,7 +125,9 @@ class FeedbackEvents(OpenStore):
     def record_feedback(self,
         feedback: Feedback | dict, # What a user says
         *,
-        idempotency_key: str | None = None, # Kept once per key; a service puts the client's name into it
+        idempotency_key: str | None = None, # Kept once per key and client
+        client: str | None = None, # Name of the client that chose the key
+        came_with: Mapping | None = None, # What else its body held, as for JSON: not kept, but a retry must bring the same
         learn: Callable[[UserWeights | None], UserWeights] | None = None, # Lesson, called once, with the latest weights
         response: dict | Callable[[Stored], dict] | None = None, # Answer to keep with the key
         recorded_at: dt.datetime | None = None, # When it was said; now if not given
@@ -135,10 +137,11 @@ class FeedbackEvents(OpenStore):
         Raises `InputError` for bad feedback and `IdempotencyConflict` if the key came with another body."""
         said = parse(Feedback, feedback, "feedback")
         user, now = self._key(said.user_id), recorded_at or self._now()
-        body = said.model_dump(mode="json") | dict(user_id=user)
+        body = said.model_dump(mode="json") | dict(user_id=user) | ({} if came_with is None else dict(came_with=came_with))
+        scope = key_scope("feedback", client)
         with self._write() as c:
             act = lambda: add_lesson(c, insert_feedback(c, said, user, now), user, now, learn)
-            return once(c, "feedback", idempotency_key, user, body, now, act, response)
+            return once(c, scope, idempotency_key, user, body, now, act, response)
 
     def get_weights(self,
         user_id: str, # Whose
