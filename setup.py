@@ -16,7 +16,7 @@ def requirements(name=""):
 
 extras = {extra: requirements(f"{extra}_") for extra in ("store", "api", "scale", "study", "docs", "dev")}
 extras["api"] += extras["store"]  # the service keeps what users say
-for everything in ("docs", "dev"): extras[everything] += extras["api"]  # every chapter is imported
+for everything in ("docs", "dev"): extras[everything] += extras["api"] + extras["scale"]  # every chapter is imported
 
 setup(
     name=cfg["lib_name"],
