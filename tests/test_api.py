@@ -19,6 +19,7 @@ import pytest
 
 import trials
 from conftest import ROOT
+from load import Crowd
 from trials import OPTIMIZE, households, service, stored_model
 
 LONG = bool(os.environ.get("SMART_MONEY_TEST_LONG"))
@@ -192,7 +193,7 @@ def test_who_is_refused_while_sending_can_send_to_the_end_and_read_why(running):
 
 
 def test_slow_bodies_rates_waiting_and_loading_have_an_end(tmp_path):
-    with service(tmp_path, rate="5/minute", timeout=1, max_waiting=2) as running:
+    with service(tmp_path, rate="5/minute", timeout=4, max_waiting=2) as running:
         at = urllib.parse.urlsplit(running.url)
         line = http.client.HTTPConnection(at.hostname, at.port, timeout=20)
         line.putrequest("POST", OPTIMIZE); line.putheader("Content-Type", "application/json"); line.putheader("Content-Length", "100"); line.endheaders(b"{")
@@ -200,7 +201,7 @@ def test_slow_bodies_rates_waiting_and_loading_have_an_end(tmp_path):
         assert (answer.status, answer.getheader("content-type")) == (408, "application/problem+json")
         answers = [ask(running, OPTIMIZE, HOME) for _ in range(10)]
         limited = is_problem(answers[-1], 429)
-        assert 1 <= int(answers[-1][1]["retry-after"]) <= 61 and "Try again" in limited["detail"] and answers[0][0] == 200
+        assert 1 <= int(answers[-1][1]["retry-after"]) <= 61 and "Try again" in limited["detail"] and {a[0] for a in answers} == {200, 429}
         assert [ask(running, path)[0] for path in ("/livez", "/readyz")] == [200, 200]
 
 
@@ -345,12 +346,14 @@ def test_a_reload_drops_nothing_and_a_damaged_model_changes_nothing(tmp_path):
     shutil.copytree(source, tmp_path/"model")
     with service(tmp_path, model=tmp_path/"model") as running, ThreadPoolExecutor(5) as pool:
         version, bodies = running.get("/api/v1/model/health")["model_version"], households(50)
-        load = pool.submit(trials.ask, running.url + OPTIMIZE, bodies, seconds=6, connections=8)
-        time.sleep(.5)
+        crowd = Crowd(running.url + OPTIMIZE, bodies, seconds=300, connections=8)
+        load = pool.submit(lambda: asyncio.run(crowd.run()))
+        while len(crowd.times) < 20 and not load.done(): time.sleep(.02)
         reloads = [json.loads(ask(running, "/api/v1/model/reload", method="POST")[2]) for _ in range(3)]
         arrays = next((tmp_path/"model").glob("arrays-*"))
         arrays.write_bytes(arrays.read_bytes()[:-100])
         is_problem(ask(running, "/api/v1/model/reload", method="POST"), 503, str(tmp_path), "arrays-")
+        crowd.end = 0
         found = load.result()
         assert [r["model_version"] for r in reloads] == [version] * 3 and running.get("/api/v1/model/health")["model_version"] == version
         assert found["dropped"] == 0 and set(found["statuses"]) == {"200"} and found["requests"] > 20

@@ -1,10 +1,10 @@
 "The command as a process: what it prints where, its exit codes, and that nothing is left half-written."
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -68,13 +68,17 @@ def test_toml_and_json_say_the_same(model, tmp_path):
     assert plans[0] == plans[1]
 
 
-def test_a_plan_takes_less_than_two_seconds(model, tmp_path):
-    file, seconds = household(tmp_path/"home.json"), []
-    for _ in range(3):
-        start = time.perf_counter()
-        smart_money("budget", file, "--json")
-        seconds.append(time.perf_counter() - start)
-    assert min(seconds) < 2, seconds
+def processor_time(act):
+    "Seconds of processor time that processes take which `act` starts and awaits: the least of three, since a busy machine only ever adds."
+    spent = lambda: sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2])
+    return min(-spent() + (act(), spent())[1] for _ in range(3))
+
+
+def test_a_plan_costs_less_than_importing_what_it_does_not_need(model, tmp_path):
+    file = household(tmp_path/"home.json")
+    heavy = processor_time(lambda: subprocess.run([sys.executable, "-c", "import pandas, sklearn.ensemble"], check=True))
+    plan = processor_time(lambda: smart_money("budget", file, "--json"))
+    assert plan < heavy, (plan, heavy)  # two seconds on a slow machine, whose every import is slow
 
 
 def test_the_demo(model, outside):

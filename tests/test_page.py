@@ -42,12 +42,14 @@ class Visit:
     def answers(self): return int(self.page.evaluate("Number(document.documentElement.dataset.answers || 0)"))
 
     def after(self, act=lambda: None):
-        "Do something and wait for the plan that follows."
+        "Do something and wait for the plan that follows: the one that answers the last change, not one on the way."
         before = self.answers()
         act()
         self.page.wait_for_function("n => Number(document.documentElement.dataset.answers || 0) > n", arg=before)
-        self.page.wait_for_function("() => !document.getElementById('plan').classList.contains('busy')")
+        self.settled()
         return self.budgets()
+
+    def settled(self): self.page.wait_for_function("() => { const d = document.documentElement.dataset; return d.settled === (d.changes || '0') && !document.getElementById('plan').classList.contains('busy'); }")
 
     def budgets(self): return self.page.evaluate("Object.fromEntries([...document.querySelectorAll('.row')].map(r => [r.dataset.category, Number(r.querySelector('[type=range]').value)]))")
 
@@ -92,8 +94,6 @@ def test_a_moved_slider_is_a_lock_and_the_others_make_room(visit):
         v.page.mouse.move(box["x"] + box["width"] * .95, box["y"] + box["height"] / 2, steps=5)
         v.page.mouse.up()
     after = v.after(drag)
-    v.page.wait_for_timeout(300)
-    after = v.budgets()
     assert after["entertainment"] > before["entertainment"] and v.page.locator("[data-category=entertainment] .lock").get_attribute("aria-pressed") == "true"
     assert sum(after[c] < before[c] - 1 for c in before) >= 3 and all(after[c] <= before[c] + 6 for c in before if c != "entertainment")
     assert float(v.text("price")) > price

@@ -108,24 +108,24 @@ def ask(url, bodies=None, **how):
 
 
 TRIVIAL = """
-import sys, uvicorn
+import socket, sys, uvicorn
 from fastapi import FastAPI
 app = FastAPI()
 @app.get("/async")
 async def trivial_async(): return {"ok": True}
 @app.get("/thread")
 def trivial_in_a_thread(): return {"ok": True}
-uvicorn.run(app, port=int(sys.argv[1]), log_level="warning", access_log=False)
+uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False)).run([socket.socket(fileno=int(sys.argv[1]))])
 """
 
 
 @contextlib.contextmanager
 def program(code, path="/async"):
-    "A FastAPI application from a few lines, on a free port."
+    "A FastAPI application from a few lines, at an address that is taken before it starts: its first word is the number of the socket."
     import socket
-    with socket.socket() as s: s.bind(("127.0.0.1", 0)); port = s.getsockname()[1]
-    process = subprocess.Popen([sys.executable, "-c", code, str(port)], env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(HERE.parent)})
-    running = Running(f"http://127.0.0.1:{port}", process, None)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        process = subprocess.Popen([sys.executable, "-c", code, str(listener.fileno())], pass_fds=[listener.fileno()], env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(HERE.parent)})
+        running = Running(f"http://127.0.0.1:{listener.getsockname()[1]}", process, None)
     try:
         for _ in range(3000):
             try: urllib.request.urlopen(running.url + path); break
@@ -155,12 +155,12 @@ def throughput(seconds=4.0, connections=32, rounds=3):
     return rows
 
 
-def stop_once(folder, *, connections=16, keep_alive=True, drain=0.3):
+def stop_once(folder, *, connections=16, keep_alive=True, drain=1.0):
     "Tell a service to stop while it is asked as fast as it can."
     async def trial(running):
         crowd = Crowd(running.url + OPTIMIZE, households(100), seconds=60, connections=connections, keep_alive=keep_alive)
         asking = asyncio.create_task(crowd.run())
-        await asyncio.sleep(0.5)
+        while len(crowd.times) < 50 and not asking.done(): await asyncio.sleep(0.05)
         running.process.send_signal(signal.SIGTERM)
         return await asking
     with service(folder, drain=drain) as running:

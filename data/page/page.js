@@ -4,7 +4,7 @@
 const $ = id => document.getElementById(id);
 const make = (tag, cls, text) => { const e = document.createElement(tag); if (cls) e.className = cls; if (text !== undefined) e.textContent = text; return e; };
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
-const state = { facts: null, locked: {}, plan: null, rows: {}, scales: {}, key: "", asked: 0, touched: false, timer: 0, cancel: null, dragging: null, user: "page-" + random(16) };
+const state = { facts: null, locked: {}, plan: null, rows: {}, scales: {}, key: "", asked: 0, touched: false, changes: 0, timer: 0, cancel: null, dragging: null, user: "page-" + random(16) };
 
 function random(n) { return Array.from(crypto.getRandomValues(new Uint8Array(n)), b => (b % 36).toString(36)).join(""); }
 
@@ -65,11 +65,19 @@ function goalText() {
 }
 
 // ---- planning --------------------------------------------------------------------------------------------------------------------------
-function changed(delay = 220) { state.touched = true; $("sample").hidden = true; goalText(); clearTimeout(state.timer); state.timer = setTimeout(plan, delay); }
+function changed(delay = 220) {
+  state.touched = true;
+  document.documentElement.dataset.changes = ++state.changes;
+  $("sample").hidden = true;
+  goalText();
+  clearTimeout(state.timer);
+  state.timer = setTimeout(plan, delay);
+}
 
 async function plan() {
   clearTimeout(state.timer);
-  if (!complete()) return warn("Please fill in income and age (18 to 100).");
+  const settled = at => { document.documentElement.dataset.settled = at; }, changes = state.changes;
+  if (!complete()) return settled(changes), warn("Please fill in income and age (18 to 100).");
   state.cancel?.abort();
   const mine = ++state.asked, cancel = state.cancel = new AbortController();
   $("plan").classList.add("busy");
@@ -81,7 +89,7 @@ async function plan() {
   } catch (error) {
     if (error.name === "AbortError" || mine !== state.asked) return;
     trouble(error);
-  } finally { if (mine === state.asked) $("plan").classList.remove("busy"); }
+  } finally { if (mine === state.asked) { $("plan").classList.remove("busy"); settled(changes); } }
 }
 
 function trouble(error) {
