@@ -8,9 +8,9 @@ __all__ = ['CHARTS', 'app', 'Json', 'Chart', 'Seed', 'Format', 'Thorough', 'Repo
            'show_plan', 'comparison_table', 'backtest_view', 'budget', 'demo', 'PanelFormat', 'read_panel_file',
            'scores_table', 'train', 'seconds', 'tune', 'trials_table', 'report_path', 'judge', 'write_audit',
            'show_audit', 'evaluate', 'backtest', 'config_table', 'serve', 'statement_dict', 'statements_table',
-           'statement_remarks', 'import_files', 'Answers', 'first_of_month', 'batch_lines', 'batch', 'versions_table',
-           'list_models', 'add_model', 'promote_model', 'rollback_model', 'save_analysis_charts', 'analyze',
-           'findings_table', 'show_examination', 'diagnose', 'error_line', 'main']
+           'statement_remarks', 'import_files', 'Answers', 'first_of_month', 'batch_lines', 'batch', 'models_help',
+           'versions_table', 'list_models', 'add_model', 'promote_model', 'rollback_model', 'save_analysis_charts',
+           'analyze', 'findings_table', 'show_examination', 'diagnose', 'error_line', 'main']
 
 # %% ../nbs/81_cli.ipynb #075fdd1c
 import json
@@ -748,8 +748,13 @@ def batch(
     for line in batch_lines(summary): sys.stdout.write(line + "\n")
 
 # %% ../nbs/81_cli.ipynb #7cad9a14
-models = typer.Typer(name="model", help="Keep models in a registry: add, list, promote, roll back.", no_args_is_help=True)
+models = typer.Typer(name="model")
 app.add_typer(models)
+
+@models.callback(invoke_without_command=True)
+def models_help(context:typer.Context):
+    "Keep models in a registry: add, list, promote, roll back."
+    if context.invoked_subcommand is None: sys.stdout.write(context.get_help() + "\n")
 
 Registry = Annotated[Path, typer.Argument(metavar="REGISTRY", help="Folder of the registry.")]
 
