@@ -26,7 +26,7 @@ from .literal import SpecificationEnsemble
 from .pooling import (
     FAMILIES, Dense, Inputs, StackedForecaster, bin_codes, crps_matrix, fit_bins, last_reference, leaf_shares, pooled_table, signed_exp, signed_log, simplex_minimum)
 from .schema import TOTAL
-from .stacking import combination_weights, default_mean_boosting, default_residual_boosting, fit_out_of_fold, fit_ratio_ridge, ratio_inputs
+from .stacking import combination_weights, default_mean_boosting, fit_out_of_fold, fit_ratio_ridges
 
 # %% ../nbs/40_ensemble.ipynb #c4303b55
 def default_boosting() -> HistGradientBoostingRegressor:
@@ -155,7 +155,7 @@ class BudgetEnsembleModel(StackedForecaster, RegressorMixin, BaseEstimator):
         gradient_boosting=None, # Regressor for one target; None for `default_boosting()`
         neural_network=None, # Multilabel classifier; None for `default_network()`
         ridge_alpha: float = 10.0, # Penalty of the ridge
-        mean_learners: tuple[str, ...] = ("ridge", "residual"), # Besides the pool, what `predict` combines: "ridge" on shares of a level, boosting of its "residual", "boosting" of means alone; () leaves the mean of the pool
+        mean_learners: tuple[str, ...] = ("ridge",), # Besides the pool, what `predict` combines: "ridge" on shares of a level, "boosting" of means; () leaves the mean of the pool
         mean_boosting=None, # Regressor of positive means; None for `default_mean_boosting()`
         families: tuple[str, ...] = FAMILIES, # Families that may enter the pool
         forest_per_target: bool = False, # One forest for each target instead of one for all
@@ -231,7 +231,7 @@ class BudgetEnsembleModel(StackedForecaster, RegressorMixin, BaseEstimator):
         y = np.asarray(y, float)
         if y.ndim > 2: raise ValueError(f"Got y with {y.ndim} axes, but expected one row for each row of X and one column for each target.")
         if self.preset not in ("pool", "specification"): raise ValueError(f"Got preset={self.preset!r}, but expected 'pool' or 'specification'.")
-        if wrong := set(self.mean_learners) - {"ridge", "residual", "boosting"}: raise ValueError(f"Got mean_learners {sorted(wrong)}, but expected 'ridge', 'residual' or 'boosting'.")
+        if wrong := set(self.mean_learners) - {"ridge", "boosting"}: raise ValueError(f"Got mean_learners {sorted(wrong)}, but expected 'ridge' or 'boosting'.")
         if len(y) != len(X): raise ValueError(f"Got {len(X)} rows of X and {len(y)} of y, but expected as many of both.")
         if np.isinf(y).any(): raise ValueError(f"Got {np.isinf(y).sum()} infinite values in y, but expected finite spending or NaN.")
         wrong = [c for c in (*self.last_features, *(self.amount_features or ()), *self.code_features, *self.profile_features) if not 0 <= c < X.shape[1]]
@@ -256,7 +256,7 @@ class BudgetEnsembleModel(StackedForecaster, RegressorMixin, BaseEstimator):
         kept = np.flatnonzero(varied) if any(varied) else np.arange(1)
         sizes = np.nan_to_num(np.abs(y)).max(1) if self.scale_feature is None else np.nan_to_num(X[:, self.scale_feature])
         usual = self.scale_share * np.median(sizes[sizes > 0]) if (sizes > 0).any() else 1.0
-        amounts = self.amount_features if self.amount_features is not None else [c for c in kept if np.nanmin(X[:, c]) >= 0]
+        amounts = self.amount_features if self.amount_features is not None else [c for c in kept if np.fmin.reduce(X[:, c]) >= 0]
         return Inputs(kept, np.isin(kept, amounts), -1 if self.scale_feature is None else int(self.scale_feature), self.scale_share, float(usual))
 
     def _kept(self, columns): return np.flatnonzero(np.isin(self.inputs_.kept, columns))
@@ -282,7 +282,7 @@ class BudgetEnsembleModel(StackedForecaster, RegressorMixin, BaseEstimator):
         ridges, ridge = fit_out_of_fold(Ridge(self.ridge_alpha), D, V, folds, [slice(None)] * V.shape[1], sample_weight=sample_weight)
         self.ridge_coef_ = np.array([getattr(r, "coef_", np.zeros(D.shape[1])) for r in ridges])
         self.ridge_intercept_ = np.array([getattr(r, "intercept_", 0.0) for r in ridges])
-        low, high = np.nanmin(V, axis=0), np.nanmax(V, axis=0)
+        low, high = np.fmin.reduce(V, axis=0), np.fmax.reduce(V, axis=0) # NaN where never known, quietly
         self.ridge_range_ = np.nan_to_num(np.stack([low, high]))
         self.lowest_ = np.minimum(self.ridge_range_[0], 0)
         return Z, last, V, location, np.clip(ridge, *self.ridge_range_)
@@ -350,36 +350,25 @@ class BudgetEnsembleModel(StackedForecaster, RegressorMixin, BaseEstimator):
     def _fit_means(self, X, y, scale, folds, sample_weight):
         "The meta-learner of means: what else forecasts means, and the weights of all."
         members, Z, options = [self.oof_["mean"]], X[:, self.inputs_.kept], dict(sample_weight=sample_weight, n_jobs=self.n_jobs)
-        everywhere = [slice(None)] * y.shape[1]
-        if {"ridge", "residual"} & set(self.mean_learners):
+        if "ridge" in self.mean_learners:
             self._say(0.94, "means")
-            self.mean_ridge_, straight = fit_ratio_ridge(Z, y, scale, self.inputs_.is_amount, folds, sample_weight=sample_weight, random_state=self.random_state)
-            if "ridge" in self.mean_learners: members.append(straight)
-        if "residual" in self.mean_learners:
-            level = self.mean_ridge_.level(Z, scale)[:, None]
-            self.residual_boosters_, bend = fit_out_of_fold(self._seeded(default_residual_boosting()), self._ratios(Z, scale), (y - straight) / level, folds, everywhere, **options)
-            members.append(straight + bend * level)
+            self.mean_ridges_, straight = fit_ratio_ridges(Z, y, scale, self.inputs_.is_amount, folds, sample_weight=sample_weight, random_state=self.random_state)
+            members.append(straight)
         if "boosting" in self.mean_learners:
             self._say(0.96, "boosted means")
             learner = self._seeded(default_mean_boosting() if self.mean_boosting is None else self.mean_boosting)
             shares = np.maximum(y / scale[:, None], 1.0) # what the gamma deviance cannot take, nothing and debts, is taken for very little
-            self.mean_boosters_, share = fit_out_of_fold(learner, self.inputs_(X), shares, folds, everywhere, **options)
+            self.mean_boosters_, share = fit_out_of_fold(learner, self.inputs_(X), shares, folds, [slice(None)] * y.shape[1], **options)
             members.append(share * scale[:, None])
         members = np.stack(members)
         self.mean_weights_ = combination_weights(members, y)
         self.oof_["mean"] = np.einsum("mt,mnt->nt", self.mean_weights_, members)
 
-    def _ratios(self, Z, scale):
-        return ratio_inputs(Z, self.inputs_.is_amount, self.mean_ridge_.level(Z, scale), scale)[:, :Z.shape[1] + self.inputs_.is_amount.sum()] # trees have no use for logarithms
-
     def _combined_means(self, X):
         if self.preset == "specification": return self.literal_.predict(X).reshape(len(X), -1)
         scale, members, Z = self.inputs_.scale(X), [self.predict_distribution(X).mean()], X[:, self.inputs_.kept]
-        boosted = lambda models, inputs: self._boosted(models, inputs, [slice(None)] * len(models))
-        if {"ridge", "residual"} & set(self.mean_learners): straight = self.mean_ridge_.predict(Z, scale, self.inputs_.is_amount)
-        if "ridge" in self.mean_learners: members.append(straight)
-        if "residual" in self.mean_learners: members.append(straight + boosted(self.residual_boosters_, self._ratios(Z, scale)) * self.mean_ridge_.level(Z, scale)[:, None])
-        if "boosting" in self.mean_learners: members.append(boosted(self.mean_boosters_, self.inputs_(X)) * scale[:, None])
+        if "ridge" in self.mean_learners: members.append(self.mean_ridges_.predict(Z, scale, self.inputs_.is_amount))
+        if "boosting" in self.mean_learners: members.append(self._boosted(self.mean_boosters_, self.inputs_(X), [slice(None)] * len(self.mean_boosters_)) * scale[:, None])
         return np.maximum(np.einsum("mt,mnt->nt", self.mean_weights_, np.stack(members)), self._floor(scale))
 
     def _floor(self, scale): return signed_exp(self.lowest_, scale[:, None])
