@@ -907,7 +907,7 @@ def show_examination(
     "Print what was looked at and what was found, for people."
     from rich.text import Text
     console = _console()
-    for area, state in seen.areas.items(): console.print(Text(f"  {area:10} ").append(state, style="green" if state == "good" else None))
+    for area, state in seen.areas.items(): console.print(Text(f"  {area:15} ").append(state, style="green" if state == "good" else None))
     console.print(findings_table(seen.findings) if seen.findings else "No finding: everything is as it should be.")
 
 def _bundle_path(path):

@@ -185,12 +185,20 @@ def _versions(names):
         except PackageNotFoundError: pass
     return found
 
+def _threads():
+    try: from threadpoolctl import threadpool_info
+    except ImportError: return {}
+    return {lib["internal_api"]: lib["num_threads"] for lib in threadpool_info()}
+
+def _models_folder():
+    try: return cache_folder()
+    except ImportError: return Path.cwd() # a missing package is told elsewhere, and must not end the examination
+
 def read_environment() -> Environment:
     "The facts of this process."
-    from threadpoolctl import threadpool_info
-    folder = cache_folder()
+    folder = _models_folder()
     return Environment(platform.python_version(), platform.python_implementation(), platform.system(), platform.machine(), usable_processors(),
-                       {lib["internal_api"]: lib["num_threads"] for lib in threadpool_info()}, _versions(["smart_money", *(requirements() or ("numpy", "pandas", "scipy", "scikit-learn"))]), requirements(),
+                       _threads(), _versions(["smart_money", *(requirements() or ("numpy", "pandas", "scipy", "scikit-learn"))]), requirements(),
                        _writable(folder), shutil.disk_usage(_existing(folder)).free, _memory(),
                        dict(names=sys.getfilesystemencoding(), text=locale.getpreferredencoding(False), terminal=getattr(sys.stdout, "encoding", None) or "utf-8"))
 
@@ -233,7 +241,7 @@ class Examination:
 
     def as_dict(self) -> dict: # Text and numbers
         "The examination as JSON-able data."
-        latency = self.latency and dict(seconds=dict(self.latency.seconds), floor=self.latency.floor, threshold=self.latency.threshold)
+        latency = self.latency and dict(seconds=dict(self.latency.seconds), floor=self.latency.floor, bound=self.latency.bound)
         return dict(healthy=not self.findings.errors, findings=[f.as_dict() for f in self.findings], areas=dict(self.areas), environment=asdict(self.environment), latency=latency)
 
 def _said(findings): return f"{len(findings)} finding{'s' * (len(findings) > 1)}" if findings else "good"
@@ -251,6 +259,10 @@ def _ready_model(path, progress):
     except (ArtifactError, OSError, ValueError, MemoryError, ImportError) as error:
         return None, Findings([Finding("loading.training", "the default model" if path is None else str(path), f"{type(error).__name__}: {show_value(error, 120)}", "Remedy what else was found, then try again: smart-money train")])
 
+def _manifest(path):
+    try: return read_manifest(path)
+    except ArtifactError: return None # replaced or removed since it was loaded
+
 def examine(
     household: str | Path | None = None, # Household file; the example household if not given
     model: str | Path | None = None, # Folder of an artefact; the default model if not given
@@ -264,16 +276,16 @@ def examine(
     if not parts["model"].errors:
         ready, trouble = _ready_model(model, progress)
         parts["model"] = Findings([*parts["model"], *trouble])
-    if ready is not None: manifest = read_manifest(model or default_path())
-    parts["household"], areas = unread, {}
+    if ready is not None: manifest = _manifest(model or default_path())
+    parts["household file"], areas = unread, {}
     if ready is not None and home is not None:
         optimizer = BudgetOptimizer(ready)
         parts["plan"] = diagnose_prediction_errors(home.user_profile, home.expenses, home.preferences, optimizer=optimizer).findings
         if not parts["plan"].errors:
             latency = profile_request(optimizer, home)
             parts["speed"] = judge_latency(latency)
-    areas = {name: _said(parts[name]) if name in parts else "not looked at: something before it is broken" for name in ("machine", "model", "household", "plan", "speed")}
-    if household is None: areas["household"] = "the example household"
+    areas = {name: _said(parts[name]) if name in parts else "not looked at: something before it is broken" for name in ("machine", "model", "household file", "plan", "speed")}
+    if household is None: areas["household file"] = "none given: the example household"
     return Examination(Findings(f for found in parts.values() for f in found), environment, areas, manifest, latency, None if household is None else home)
 
 # %% ../nbs/72_installation.ipynb #05b5dcbe

@@ -260,6 +260,11 @@ def _doubts(made, today):
     relative = float(made["X"][0, names.index("relative_income")]) if "relative_income" in names else np.nan
     return Findings([*_amounts_in_doubt(made["home"]), *_place_in_doubt(made["home"], relative), *_dates_in_doubt(made["home"], made["month"], today)])
 
+def _explained(stages):
+    "Without the doubts about a forecast that the doubts about its input explain."
+    if not any(f.code in ("validation.amount", "validation.spending", "validation.income") for f in stages["input_validation"].findings): return stages
+    return Stages({name: stage if "uncertainty.incoherent" not in stage.findings.codes else _judged(Findings(f for f in stage.findings if f.code != "uncertainty.incoherent")) for name, stage in stages.items()})
+
 def _judged(findings): return Stage("error" if findings.errors else "warning" if findings else "success", findings)
 
 def diagnose_prediction_errors(
@@ -284,7 +289,7 @@ def diagnose_prediction_errors(
         except Exception as error: stages[name] = Stage("error", _failure(name, error, made.get("home"), steps)) # naming whatever it is, is what this is for
         if name == "feature_engineering" and stages[name].status == "success": stages["input_validation"] = _judged(_doubts(made, today or dt.date.today()))
         if stages[name].status == "error": break
-    return Stages({name: stages.get(name, Stage("not reached")) for name in STAGES})
+    return _explained(Stages({name: stages.get(name, Stage("not reached")) for name in STAGES}))
 
 # %% ../nbs/62_troubleshooting.ipynb #4d063c19
 REFERENCE_FLOOR = 0.02 # Seconds that `reference_work` takes on an ordinary machine
@@ -341,8 +346,10 @@ class LatencyProfile:
     seconds: Mapping[str, float] # Stage → least time of some repetitions
     floor: float # Least time of `reference_work` on this machine, seconds
     hot: Mapping[str, Sequence[tuple[str, float]]] # Slow stage → functions that hold at least half of its time, outermost first, with their seconds
-    threshold: float # Bound on a stage, moved along with the machine, seconds
+    threshold: float # Bound on a stage on an ordinary machine, seconds
 
+    @property
+    def bound(self) -> float: return self.threshold * max(1.0, self.slowness)
     @property
     def total(self) -> float: return sum(self.seconds.values())
     @property
@@ -366,16 +373,16 @@ def profile_request(
         made |= step(made) # the first time fills caches
         seconds[name] = measure(partial(step, made), repeats, clock)
         if seconds[name] > bound: hot[name] = _hot_path(partial(step, made), clock)
-    return LatencyProfile(seconds, floor, hot, bound)
+    return LatencyProfile(seconds, floor, hot, threshold)
 
 def judge_latency(
     profile: LatencyProfile, # What was measured
 ) -> Findings: # The machine, or slow stages with their functions
     "Whether a plan is slow, and whose fault it is."
     found = Findings()
-    if profile.slowness > SLOW_MACHINE: found.append(Finding("latency.machine", "this machine", f"{1000 * profile.floor:,.0f} ms for work of {1000 * REFERENCE_FLOOR:,.0f} ms", "End what else is running, give the process a whole processor, or expect plans to take as many times longer."))
+    if profile.slowness > SLOW_MACHINE and profile.total > profile.threshold: found.append(Finding("latency.machine", "this machine", f"{1000 * profile.floor:,.0f} ms for work of {1000 * REFERENCE_FLOOR:,.0f} ms", "End what else is running, give the process a whole processor, or expect plans to take as many times longer."))
     for stage, path in profile.hot.items():
-        found.append(Finding("latency.stage", stage, f"{1000 * profile.seconds[stage]:,.0f} ms; on this machine at most {1000 * profile.threshold:,.0f} ms", "Look at the function named next; a custom model should forecast one household in some milliseconds."))
+        found.append(Finding("latency.stage", stage, f"{1000 * profile.seconds[stage]:,.0f} ms; on this machine at most {1000 * profile.bound:,.0f} ms", "Look at the function named next; a custom model should forecast one household in some milliseconds."))
         written = [name for name, _ in path if not name.endswith("(built in)")] # one can change what is written in Python
         if written: found.append(Finding("latency.function", written[-1], " → ".join(name for name, _ in path[-4:]) + f" ({1000 * path[-1][1]:,.0f} ms)", "Make it faster, or call it less often."))
     return found
