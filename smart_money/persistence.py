@@ -19,6 +19,8 @@ import re
 import secrets
 import shutil
 import stat
+import struct
+import tokenize
 import zipfile
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
@@ -110,6 +112,7 @@ def library_versions() -> dict[str, str]: # Library → version
 
 # %% ../nbs/52_persistence.ipynb #3ffadc97
 KINDS = "biufU"
+_UNREADABLE = (ValueError, KeyError, IndexError, TypeError, OverflowError, EOFError, SyntaxError, RuntimeError, struct.error, tokenize.TokenError, zipfile.BadZipFile) # what zipfile and NumPy's reader of headers raise for nonsense
 
 
 def _array_bytes(arrays):
@@ -148,7 +151,7 @@ def _read_arrays(data, table, file):
                 if (dtype.str, list(found)) != (kind, shape) or dtype.kind not in KINDS: raise ValueError(f"{name} of type {dtype.str} and shape {found}")
                 if len(raw) - start != dtype.itemsize * int(np.prod(found, dtype=object)): raise ValueError(f"{len(raw) - start} bytes in {name}")
                 arrays[name] = np.frombuffer(raw, dtype, offset=start).reshape(found).copy()
-    except (ValueError, KeyError, TypeError, OverflowError, zipfile.BadZipFile) as error: raise ArtifactCorrupt(file, "the arrays of the manifest", str(error)) from None
+    except _UNREADABLE as error: raise ArtifactCorrupt(file, "the arrays of the manifest", f"{str(error)[:200]}") from None
     return arrays
 
 # %% ../nbs/52_persistence.ipynb #01e73c38
@@ -368,7 +371,9 @@ def _check_golden(model, manifest, data, path):
     "Compare the model's predictions with those of the day it was saved."
     file = path / manifest["files"]["golden"]["name"]
     golden = _read_arrays(data, manifest["golden"], file)
-    values = np.asarray(model.predict_distribution(golden["X"]).values)
+    if set(golden) != {"X", "values"} or any(a.dtype.kind != "f" for a in golden.values()): raise ArtifactCorrupt(file, "the arrays X and values, of numbers", ", ".join(golden))
+    try: values = np.asarray(model.predict_distribution(golden["X"]).values)
+    except (ValueError, TypeError, IndexError, ArithmeticError) as error: raise ArtifactCorrupt(file, "rows that the model can forecast", f"{str(error)[:200]}") from None
     if values.shape != golden["values"].shape or not np.allclose(values, golden["values"], rtol=1e-4, atol=1e-6, equal_nan=True):
         raise ArtifactCorrupt(file, "the stored predictions", "others: this machine computes differently")
 
@@ -381,6 +386,15 @@ def _check_names(manifest, path, feature_names, categories):
         if wanted is not None and list(wanted) != found:
             odd = sorted(set(wanted) ^ set(found)) or ["the order"]
             raise ArtifactSchemaMismatch(file, f"{len(wanted)} {what}", f"{len(found)}; they differ in {', '.join(odd[:5])}")
+
+
+def _check_spec(spec, manifest, path):
+    "The model's own names are those of the manifest: an amount under another category's name is a wrong answer."
+    if not isinstance(spec, dict): raise ArtifactSchemaMismatch(path / manifest["files"]["spec"]["name"], "a table", type(spec).__name__)
+    for key, names in (("feature_names", manifest["metadata"]["feature_names"]), ("targets", manifest["metadata"]["categories"])):
+        own = spec.get(key, names)
+        if not isinstance(own, list) or own[:len(names)] != names or (key == "feature_names" and len(own) != len(names)):
+            raise ArtifactSchemaMismatch(path / manifest["files"]["spec"]["name"], f"the {key} of the manifest", "others")
 
 
 def load_artifact(
@@ -401,6 +415,7 @@ def load_artifact(
     if checksum is not None and (len(checksum) < 12 or not manifest["checksum"].startswith(checksum)): raise ArtifactCorrupt(path / "manifest.json", f"the checksum {checksum[:12]}…", f"{manifest['checksum'][:12]}…")
     _check_names(manifest, path, feature_names, categories)
     spec = _parse(contents["spec"], path / manifest["files"]["spec"]["name"])
+    _check_spec(spec, manifest, path)
     arrays = _read_arrays(contents["arrays"], manifest["arrays"], path / manifest["files"]["arrays"]["name"])
     try:
         if hasattr(model_class, "check_bounds"): model_class.check_bounds(arrays, spec)
