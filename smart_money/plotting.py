@@ -4,6 +4,7 @@
 
 # %% ../nbs/13_plotting.ipynb #275aebfe
 from __future__ import annotations
+import html
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 import numpy as np
@@ -14,7 +15,7 @@ if TYPE_CHECKING: from matplotlib.axes import Axes
 
 # %% auto #0
 __all__ = ['COLORS', 'new_axes', 'category_label', 'plot_plan', 'plot_distribution', 'plot_forecast', 'plot_reliability',
-           'plot_backtest']
+           'plot_backtest', 'Markup', 'escaped', 'html_table', 'html_lines', 'svg_range', 'svg_bars']
 
 # %% ../nbs/13_plotting.ipynb #77a6d08e
 COLORS = {"budget": "#0072B2", "forecast": "#56B4E9", "median": "#333333", "savings": "#009E73", "actual": "#D55E00", "model": "#0072B2",
@@ -188,3 +189,65 @@ def plot_backtest(
     fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
     fig.suptitle(f"Tested from {_field(result, 'test_from')}: {_field(result, 'n_test'):,} households' periods, after training on {_field(result, 'n_train'):,}", x=0.01, ha="left", fontsize="medium")
     return axes
+
+# %% ../nbs/13_plotting.ipynb #a70062e1
+class Markup(str):
+    "Text that is HTML already and is not escaped again."
+
+def escaped(
+    value: object, # Anything that can be shown; `Markup` stays as it is
+) -> str: # HTML
+    """A value as HTML."""
+    return value if isinstance(value, Markup) else html.escape(str(value))
+
+_RULE = "border-bottom:1px solid rgba(128,128,128,.35)"
+
+def html_table(
+    columns: Sequence[object], # Headings
+    rows: Sequence[Sequence[object]], # Cells, as many per row as there are columns
+    *,
+    caption: str = "", # What it shows
+    left: Sequence[int] = (0,), # Positions of the columns to set left; numbers stand right
+    strong: Sequence[int] = (), # Positions of the rows to set apart
+) -> Markup: # HTML
+    """A table for a notebook."""
+    style = lambda k, more="": f'style="text-align:{"left" if k in left else "right"};padding:.2em .7em;vertical-align:middle;{_RULE};{more}"'
+    head = "".join(f'<th scope="col" {style(k)}>{escaped(c)}</th>' for k, c in enumerate(columns))
+    body = "".join("<tr>" + "".join(f'<td {style(k, "font-weight:600" if i in strong else "")}>{escaped(c)}</td>' for k, c in enumerate(row)) + "</tr>" for i, row in enumerate(rows))
+    named = f'<caption style="text-align:left;caption-side:top;padding-bottom:.3em">{escaped(caption)}</caption>' if caption else ""
+    return Markup(f'<table style="border-collapse:collapse;font-variant-numeric:tabular-nums">{named}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>')
+
+def html_lines(
+    lines: Sequence[object], # A sentence each
+) -> Markup: # HTML, empty without lines
+    """Points under a table."""
+    return Markup('<ul style="margin:.4em 0;padding-left:1.3em">' + "".join(f"<li>{escaped(line)}</li>" for line in lines) + "</ul>" if lines else "")
+
+# %% ../nbs/13_plotting.ipynb #d0627154
+def svg_range(
+    low: float, # One month in ten is lower
+    middle: float, # As likely above as below
+    high: float, # One month in ten is higher
+    top: float, # Amount at the right edge
+    mark: float | None = None, # A budget
+    *,
+    width: int = 160, # Pixels
+    height: int = 16, # Pixels
+) -> Markup: # SVG
+    """A range as a small drawing."""
+    at = lambda x: round(4 + (width - 8) * min(max(x / top, 0), 1), 1) if top > 0 else 4.0
+    y, said = height / 2, f"{low:,.0f} to {high:,.0f}, median {middle:,.0f}" + (f", budget {mark:,.0f}" if mark is not None else "")
+    diamond = "" if mark is None else f'<path d="M{at(mark)} {y - 5} l5 5 -5 5 -5 -5 z" fill="{COLORS["budget"]}" stroke="{COLORS["forecast"]}"/>'
+    return Markup(f'<svg role="img" width="{width}" height="{height}" viewBox="0 0 {width} {height}"><title>{said}</title><line x1="4" x2="{width - 4}" y1="{y}" y2="{y}" stroke="currentColor" opacity=".2"/>'
+                  f'<rect x="{at(low)}" y="{y - 4}" width="{max(at(high) - at(low), 1):.1f}" height="8" rx="2" fill="{COLORS["forecast"]}" opacity=".65"/><line x1="{at(middle)}" x2="{at(middle)}" y1="{y - 6}" y2="{y + 6}" stroke="currentColor" stroke-width="2"/>{diamond}</svg>')
+
+def svg_bars(
+    values: Sequence[float], # Lengths, 0 or more
+    colors: Sequence[str], # A colour each, roles of `COLORS`
+    top: float, # Length of the whole width
+    *,
+    width: int = 120, # Pixels
+) -> Markup: # SVG
+    """Some bars under one another, to be compared at a glance."""
+    bars = "".join(f'<rect x="0" y="{6 * i}" height="5" width="{width * min(max(v / top, 0), 1) if top > 0 else 0:.1f}" fill="{COLORS[c]}"/>' for i, (v, c) in enumerate(zip(values, colors)))
+    return Markup(f'<svg role="img" width="{width}" height="{6 * len(values)}"><title>{", ".join(f"{v:.3g}" for v in values)}</title>{bars}</svg>')

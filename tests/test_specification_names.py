@@ -145,6 +145,11 @@ HOMES = {
     "FeatureCache": "inference:FeatureCache",
     "FeatureCache.get": "inference:FeatureCache.get",
     "FeatureCache.set": "inference:FeatureCache.set",
+    # Troubleshooting
+    "diagnose_model_loading": "installation:diagnose_model_loading",
+    "diagnose_prediction_errors": "troubleshooting:diagnose_prediction_errors",
+    "diagnose_latency_issues": "troubleshooting:diagnose_latency_issues",
+    "create_sample_request": "troubleshooting:create_sample_request",
 }
 
 LATER = {
@@ -155,10 +160,6 @@ LATER = {
     "ModelOptimizer._compress_model": "inference:ModelOptimizer.optimize_for_production",
     "ModelOptimizer._add_prediction_cache": "inference:ModelOptimizer.optimize_for_production",
     "ModelOptimizer._add_prediction_cache.cached_predict": "inference:ModelOptimizer.optimize_for_production",
-    "diagnose_model_loading": "troubleshooting:diagnose_model_loading",
-    "diagnose_prediction_errors": "troubleshooting:diagnose_prediction_errors",
-    "diagnose_latency_issues": "troubleshooting:diagnose_latency_issues",
-    "create_sample_request": "troubleshooting:diagnose_latency_issues",
 }
 
 FEATURES = {
