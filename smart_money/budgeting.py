@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['RESERVE_PRICES', 'ESSENTIAL_WEIGHT', 'DISCRETIONARY_WEIGHT', 'CENT', 'default_weights', 'Demands', 'gather_demands',
-           'round_to_cents', 'PlanTable', 'plan_budgets', 'ShadowPrice', 'Forecast', 'Explanation', 'Recommendation',
-           'BudgetPlan', 'ImpossiblePlanError', 'BudgetOptimizer', 'PlanComparison', 'compare_plans']
+           'round_to_cents', 'PlanTable', 'plan_budgets', 'ShadowPrice', 'Forecast', 'Forecasts', 'Explanation',
+           'Recommendation', 'BudgetPlan', 'ImpossiblePlanError', 'BudgetOptimizer', 'PlanComparison', 'compare_plans']
 
 # %% ../nbs/54_budgeting.ipynb #759292ff
 import datetime as dt
@@ -135,6 +135,12 @@ class Forecast:
     low: float # One month in ten is lower
     high: float # One month in ten is higher
 
+class Forecasts(dict):
+    "Category → `Forecast`; a notebook shows it as a table."
+    def _repr_html_(self):
+        from smart_money.plotting import html_forecasts
+        return html_forecasts(self)
+
 @dataclass(frozen=True)
 class Explanation:
     "Why a budget is what it is."
@@ -163,7 +169,7 @@ class BudgetPlan:
     savings: float # Income less budgets: the sum of budgets and savings is the income
     confidence: float # Chance that the month's spending stays within the plan if nothing changes, 0-1
     shadow_price: ShadowPrice # Worth of one unit of money (left, right)
-    forecast: dict[str, Forecast] # By category
+    forecast: Forecasts # Category → `Forecast`
     total_forecast: Forecast # Of all spending
     feasible: bool # False: the savings goal is out of reach
     shortfall: float # By how much the savings goal is missed
@@ -187,6 +193,10 @@ class BudgetPlan:
         finite = {side: price if np.isfinite(price) else None for side, price in self.shadow_price._asdict().items()}
         return asdict(self) | dict(shadow_price=finite, recommendations=[asdict(r) for r in self.recommendations],
                                    notes=list(self.notes), expected_saving=self.expected_saving)
+
+    def _repr_html_(self):
+        from smart_money.plotting import html_plan
+        return html_plan(self)
 
 # %% ../nbs/54_budgeting.ipynb #ac8935a9
 def _money(amount, currency):
@@ -357,7 +367,7 @@ def _build_plan(i, home, place, categories, table, demands, plans):
     confidence = float(plans.confidence[i])
     return BudgetPlan(
         float(demands.income[i]), currency, market, dict(zip(categories, budget)), float(plans.savings[i]), confidence,
-        ShadowPrice(float(a.price_left[i]), float(a.price_right[i])), dict(zip(categories, forecasts)), total, bool(a.feasible[i]),
+        ShadowPrice(float(a.price_left[i]), float(a.price_right[i])), Forecasts(zip(categories, forecasts)), total, bool(a.feasible[i]),
         round(float(a.shortfall[i]), 2), float(demands.savings[i]), tuple(sorted(advice, key=lambda r: -r.effect)), why,
         tuple(_notes(confidence, a, i, demands, total, place, home.user_profile, currency)))
 

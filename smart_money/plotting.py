@@ -15,7 +15,8 @@ if TYPE_CHECKING: from matplotlib.axes import Axes
 
 # %% auto #0
 __all__ = ['COLORS', 'new_axes', 'category_label', 'plot_plan', 'plot_distribution', 'plot_forecast', 'plot_reliability',
-           'plot_backtest', 'Markup', 'escaped', 'html_table', 'html_lines', 'svg_range', 'svg_bars']
+           'plot_backtest', 'Markup', 'escaped', 'html_table', 'html_lines', 'svg_range', 'svg_bars', 'html_forecasts',
+           'html_plan']
 
 # %% ../nbs/13_plotting.ipynb #77a6d08e
 COLORS = {"budget": "#0072B2", "forecast": "#56B4E9", "median": "#333333", "savings": "#009E73", "actual": "#D55E00", "model": "#0072B2",
@@ -251,3 +252,35 @@ def svg_bars(
     """Some bars under one another, to be compared at a glance."""
     bars = "".join(f'<rect x="0" y="{6 * i}" height="5" width="{width * min(max(v / top, 0), 1) if top > 0 else 0:.1f}" fill="{COLORS[c]}"/>' for i, (v, c) in enumerate(zip(values, colors)))
     return Markup(f'<svg role="img" width="{width}" height="{6 * len(values)}"><title>{", ".join(f"{v:.3g}" for v in values)}</title>{bars}</svg>')
+
+# %% ../nbs/13_plotting.ipynb #08b6ec97
+def _scale(forecasts, budgets=()):
+    "Right edge of the strips: the third largest of what is to be drawn, half as much again, or the largest if that is less."
+    ends = sorted([*(_field(f, "high") for f in forecasts), *budgets], reverse=True) or [0]
+    return min(ends[0], 1.5 * ends[min(2, len(ends) - 1)])
+
+def _forecast_cells(f, top, budget=None): return [f"{_field(f, 'median'):,.0f}", f"{_field(f, 'low'):,.0f} – {_field(f, 'high'):,.0f}", svg_range(_field(f, "low"), _field(f, "median"), _field(f, "high"), top, budget)]
+
+def html_forecasts(
+    forecasts: Mapping, # Category → record or dictionary with `median`, `low`, `high`
+) -> Markup: # HTML
+    """What each category will cost, as a table with strips."""
+    top = _scale(forecasts.values())
+    return html_table(["per month", "likely", "8 of 10 months", ""], [[category_label(c), *_forecast_cells(f, top)] for c, f in forecasts.items()], left=(0, 3))
+
+def _advice(plan, unit):
+    lines = [f"{category_label(_field(r, 'category'))}: {_field(r, 'reason')} Saves {_field(r, 'effect'):,.2f}{unit} a month on average." for r in _field(plan, "recommendations")[:3]]
+    return [*lines, *(Markup(f"<em>{escaped(note)}</em>") for note in _field(plan, "notes"))]
+
+def html_plan(
+    plan: object, # A plan or its dictionary
+) -> Markup: # HTML
+    """A plan as a table with strips, what helps most, and notes."""
+    budgets, income, savings, currency = (_field(plan, name) for name in ("budget", "income", "savings", "currency"))
+    forecasts, why, total = (_field(plan, name) for name in ("forecast", "explanations", "total_forecast"))
+    unit, top = f" {currency}" if currency else "", _scale(forecasts.values(), budgets.values())
+    rows = [[category_label(c), *_forecast_cells(forecasts[c], top, b), f"{b:,.2f}", f"{_field(why[c], 'chance'):.0%}"] for c, b in budgets.items()]
+    rows += [["All spending", *_forecast_cells(total, 0)[:2], "", f"{sum(budgets.values()):,.2f}", f"{_field(plan, 'confidence'):.0%}"], ["Savings", "", "", "", f"{savings:,.2f}", f"{savings / income:.0%} of income" if income else ""]]
+    title = f"Budget of {income:,.2f}{unit} a month" + ("" if _field(plan, "feasible") else ": the savings goal is out of reach")
+    table = html_table(["per month", "likely", "8 of 10 months", "", "budget", "chance"], rows, caption=title, left=(0, 3), strong=(len(rows) - 2, len(rows) - 1))
+    return Markup(f"<div>{table}{html_lines(_advice(plan, unit))}</div>")
