@@ -599,14 +599,22 @@ class FeatureEngineer:
                 "age_group": f["age_group"], "location_index": f["cost_of_living_index"]}
 
 # %% ../nbs/31_features.ipynb #0697e24f
-def _habits(spending):
-    "What users would state: a payment that never changes to the cent, else the mean of each known history to two digits, shape (n, 1, C)."
-    known = (spending == spending).sum(1, keepdims=True)
-    filled = _zero_unknown(spending)
-    mean = filled.sum(1, keepdims=True) / np.where(known, known, np.nan)
+def _middle(spending):
+    "Lower median of what is known and how much is known, each (n, 1, C)."
+    ordered, known = np.sort(spending, axis=1), (spending == spending).sum(1, keepdims=True) # NaN last
+    return np.take_along_axis(ordered, np.maximum((known - 1) // 2, 0), axis=1), known
+
+
+def _habits(spending, periods=6):
+    "What users would state, shape (n, 1, C): the amount that makes up most of the latest periods; else, if most periods are near the median, the mean to two digits; else nothing (NaN)."
+    latest = spending[:, -periods:]
+    usual, n_latest = _middle(latest)
+    recurs = (usual > 0) & (2 * (latest == usual).sum(1, keepdims=True) > n_latest)
+    middle, known = _middle(spending)
+    steady = ((middle > 0) | (spending == 0).any(1, keepdims=True) & ~(spending > 0).any(1, keepdims=True)) & (3 * ((spending >= middle / 2) & (spending <= 2 * middle)).sum(1, keepdims=True) >= 2 * known)
+    mean = _zero_unknown(spending).sum(1, keepdims=True) / np.where(known, known, np.nan)
     digit = 10.0 ** (np.floor(np.log10(np.where(mean > 0, mean, 1.0))) - 1)
-    constant = ((spending == filled.max(1, keepdims=True)) | (spending != spending)).all(1, keepdims=True)
-    return np.where(constant, mean, np.round(mean / digit) * digit)
+    return np.where(recurs, usual, np.where(steady, np.round(mean / digit) * digit, np.nan))
 
 
 def mask_histories(
