@@ -134,6 +134,13 @@ HOMES = {
     "SpendingAnalyzer": "spending:SpendingAnalyzer",
     "SpendingAnalyzer.analyze_patterns": "spending:SpendingAnalyzer.analyze_patterns",
     # Inference
+    "ModelOptimizer": "inference:ModelOptimizer",
+    "ModelOptimizer.optimize_for_production": "inference:ModelOptimizer.optimize_for_production",
+    "ModelOptimizer._quantize_model": "inference:ModelOptimizer.optimize_for_production",
+    "ModelOptimizer._select_important_features": "inference:ModelOptimizer.optimize_for_production",
+    "ModelOptimizer._compress_model": "inference:ModelOptimizer.optimize_for_production",
+    "ModelOptimizer._add_prediction_cache": "inference:ModelOptimizer.optimize_for_production",
+    "ModelOptimizer._add_prediction_cache.cached_predict": "inference:ModelOptimizer.optimize_for_production",
     "InferenceOptimizer": "inference:InferenceOptimizer",
     "InferenceOptimizer.optimize_prediction": "inference:InferenceOptimizer.optimize_prediction",
     "InferenceOptimizer.batch_processor": "inference:InferenceOptimizer.batch_processor",
@@ -153,13 +160,6 @@ HOMES = {
 }
 
 LATER = {
-    "ModelOptimizer": "inference:ModelOptimizer",
-    "ModelOptimizer.optimize_for_production": "inference:ModelOptimizer.optimize_for_production",
-    "ModelOptimizer._quantize_model": "inference:ModelOptimizer.optimize_for_production",
-    "ModelOptimizer._select_important_features": "inference:ModelOptimizer.optimize_for_production",
-    "ModelOptimizer._compress_model": "inference:ModelOptimizer.optimize_for_production",
-    "ModelOptimizer._add_prediction_cache": "inference:ModelOptimizer.optimize_for_production",
-    "ModelOptimizer._add_prediction_cache.cached_predict": "inference:ModelOptimizer.optimize_for_production",
 }
 
 FEATURES = {
