@@ -21,7 +21,7 @@ from . import metrics
 from .explanation import permutation_importance
 from .features import FeatureEngineer, Windows, mask_histories, windows_from_panel
 import smart_money
-from .inference import PackedModel, pack
+from .packing import PackedModel, pack
 from .markets import data_path
 from .persistence import ArtifactError, Metadata, data_fingerprint, load_artifact, save_artifact
 from .schema import InputError, Problem, spend_categories
@@ -246,7 +246,7 @@ def _library_version():
     except PackageNotFoundError: return "source"
 
 
-TRAINING_MODULES = ("features", "pooling", "ensemble", "uncertainty", "inference", "training") # a change of these makes another model
+TRAINING_MODULES = ("features", "pooling", "ensemble", "uncertainty", "trees", "packing", "training") # a change of these makes another model
 
 
 def default_path(
