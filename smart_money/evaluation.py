@@ -92,6 +92,12 @@ class Evaluation:
         """All scores as plain numbers."""
         return {t: {m: plain(self.scores(t, m)) for m in self.forecasts} for t in self.test.targets}
 
+    def _repr_html_(self):
+        from smart_money.plotting import html_scores
+        return html_scores(Evaluation.as_dict(self), caption=self._said())
+
+    def _said(self): return f"{len(self.test):,} households' periods"
+
     def _drawn(self, n_resamples, random_state):
         kept = self.__dict__.setdefault("_resamples", {})
         if (key := (n_resamples, random_state)) not in kept: kept[key] = resampled_sums(self.sums, n_resamples=n_resamples, random_state=random_state)
@@ -120,6 +126,8 @@ class Backtest(Evaluation):
     test_from: str # First test period, as it was asked for
     n_train: int # Examples trained on
     total_points: dict[str, str] # Question → how the total's point is made
+
+    def _said(self): return f"{super()._said()} from {self.test_from} on, after training on {self.n_train:,}"
 
     def as_dict(self) -> dict: # Plain numbers; `None` where a score cannot be computed
         """The table of `smart-money backtest --json`."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING: from matplotlib.axes import Axes
 # %% auto #0
 __all__ = ['COLORS', 'new_axes', 'category_label', 'plot_plan', 'plot_distribution', 'plot_forecast', 'plot_reliability',
            'plot_backtest', 'Markup', 'escaped', 'html_table', 'html_lines', 'svg_range', 'svg_bars', 'html_forecasts',
-           'html_plan']
+           'html_plan', 'html_scores']
 
 # %% ../nbs/13_plotting.ipynb #77a6d08e
 COLORS = {"budget": "#0072B2", "forecast": "#56B4E9", "median": "#333333", "savings": "#009E73", "actual": "#D55E00", "model": "#0072B2",
@@ -284,3 +284,16 @@ def html_plan(
     title = f"Budget of {income:,.2f}{unit} a month" + ("" if _field(plan, "feasible") else ": the savings goal is out of reach")
     table = html_table(["per month", "likely", "8 of 10 months", "", "budget", "chance"], rows, caption=title, left=(0, 3), strong=(len(rows) - 2, len(rows) - 1))
     return Markup(f"<div>{table}{html_lines(_advice(plan, unit))}</div>")
+
+# %% ../nbs/13_plotting.ipynb #0712c376
+def html_scores(
+    categories: Mapping, # Target → method → metric → value, `None` where it cannot be computed
+    *,
+    caption: str = "", # What was scored
+) -> Markup: # HTML
+    """A model's scores beside persistence, the total first."""
+    shown = lambda value, form: "–" if value is None else format(value, form)
+    names, worst = sorted(categories, key=lambda c: c != "total"), max([m["wmape"] or 0 for c in categories.values() for m in (c["model"], c["persistence"])], default=0)
+    row = lambda model, last: [shown(model["r2"], ".2f"), shown(model["wmape"], ".1%"), shown(last["wmape"], ".1%"), svg_bars([model["wmape"] or 0, last["wmape"] or 0], ["model", "persistence"], worst), shown(model["within_10"], ".1%"), shown(model["coverage_80"], ".1%"), shown(model["crps"], ",.1f"), shown(last["crps"], ",.1f")]
+    rows = [[category_label(c), *row(categories[c]["model"], categories[c]["persistence"])] for c in names]
+    return html_table(["", "R²", "wMAPE", "last", "", "within 10 %", "80 % range holds", "CRPS", "last"], rows, caption=caption, left=(0, 4), strong=(0,) if "total" in categories else ())

@@ -15,8 +15,8 @@ from pathlib import Path
 from .schema import InputError, Problem
 
 # %% auto #0
-__all__ = ['MARKS', 'STYLE', 'ENDINGS', 'Text', 'Bullets', 'Finding', 'Table', 'Figure', 'Section', 'Report', 'to_markdown',
-           'picture', 'to_html', 'check_report_path', 'write_report']
+__all__ = ['MARKS', 'STYLE', 'FRAGMENT_STYLE', 'ENDINGS', 'Text', 'Bullets', 'Finding', 'Table', 'Figure', 'Section', 'Report',
+           'to_markdown', 'picture', 'to_html', 'to_fragment', 'check_report_path', 'write_report']
 
 # %% ../nbs/63_report.ipynb #b81a3457
 @dataclass(frozen=True)
@@ -64,6 +64,8 @@ class Report:
     title: str # What it is about
     subtitle: str # When and on what, in one line
     sections: Sequence[Section] # Chapters and their parts, in order
+
+    def _repr_html_(self): return to_fragment(self)
 
 # %% ../nbs/63_report.ipynb #362ad774
 MARKS = {"good": "✓", "watch": "!", "bad": "✗", "note": "·"} # Status → sign
@@ -164,6 +166,23 @@ def to_html(
     return (f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<meta http-equiv="Content-Security-Policy" content="{policy}">\n<meta name="viewport" content="width=device-width, initial-scale=1">\n'
             f"<title>{html.escape(report.title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<header><h1>{_rich(report.title)}</h1><p>{_rich(report.subtitle)}</p></header>\n<nav aria-label=\"Contents\"><ul>{links}</ul></nav>\n"
             f"<main>\n{body}\n</main>\n</body>\n</html>\n")
+
+# %% ../nbs/63_report.ipynb #c94a2048
+FRAGMENT_STYLE = """
+.sm-report { max-width: 72rem; } .sm-report h1 { font-size: 1.4em; } .sm-report h2 { font-size: 1.2em; } .sm-report h3 { font-size: 1.05em; }
+.sm-report .finding { display: grid; grid-template-columns: 1.6rem 1fr; gap: .6rem; border-left: 4px solid; padding: .3rem .8rem; margin: .4rem 0; }
+.sm-report .good { border-color: #009E73; } .sm-report .watch { border-color: #E69F00; } .sm-report .bad { border-color: #D55E00; } .sm-report .note { border-color: #9aa5b1; }
+.sm-report .wide { overflow-x: auto; margin: .8rem 0; } .sm-report table { border-collapse: collapse; font-variant-numeric: tabular-nums; } .sm-report caption { caption-side: top; text-align: left; opacity: .8; }
+.sm-report th, .sm-report td { padding: .25rem .6rem; text-align: right; border-bottom: 1px solid rgba(128,128,128,.35); font-weight: 400; } .sm-report thead th, .sm-report tr.strong > * { font-weight: 650; } .sm-report .left { text-align: left; }
+.sm-report img { max-width: 100%; } .sm-report figcaption { opacity: .8; }
+""" # How a report looks inside of another page
+
+def to_fragment(
+    report: Report, # The document
+) -> str: # A part of a page
+    """Write a report as HTML for a notebook."""
+    body = "\n".join(f'<h{s.level}>{_rich(s.title)}</h{s.level}>\n' + "\n".join(map(_html_block, s.blocks)) for s in report.sections)
+    return f'<div class="sm-report"><style>{FRAGMENT_STYLE}</style><h1>{_rich(report.title)}</h1><p>{_rich(report.subtitle)}</p>\n{body}\n</div>'
 
 # %% ../nbs/63_report.ipynb #a5a45bbc
 ENDINGS = {".html": "html", ".htm": "html", ".md": "markdown", ".markdown": "markdown"} # Ending of a file → how a report is written
