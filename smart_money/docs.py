@@ -247,6 +247,7 @@ myst_heading_anchors, myst_heading_slug_func = 4, "slugs.slug"
 nb_render_markdown_format = "myst"
 html_static_path, html_css_files = ["_static"], ["wide.css"]
 html_theme, html_copy_source, html_show_sourcelink, html_use_index, html_math_renderer = "furo", False, False, False, "mathml"
+html_show_search_summary = False # summaries are fetched page by page, which a browser refuses on file://
 suppress_warnings = ["myst.header", "mystnb.unknown_mime_type"]
 
 def setup(app):
