@@ -570,7 +570,7 @@ def connect(
     Raises `InputError` if Dask is not installed, or nobody answers there."""
     try: from distributed import Client, LocalCluster
     except ImportError: raise InputError(Problem("dask", "no package distributed", "it to be installed", "Run: pip install 'smart_money[scale]'")) from None
-    if address == "local": return Client(LocalCluster(n_workers=os.cpu_count() or 1, threads_per_worker=1, dashboard_address=None), set_as_default=False)
+    if address == "local": return Client(LocalCluster(n_workers=os.cpu_count() or 1, threads_per_worker=1, dashboard_address=":0"), set_as_default=False)
     try: client = Client(address, timeout=10, set_as_default=False)
     except (OSError, ValueError, TypeError) as error: raise InputError(Problem("dask", show_value(address), "local, or the address of a scheduler that answers", f"{type(error).__name__}: {show_value(str(error))}")) from None
     if client.nthreads(): return client
