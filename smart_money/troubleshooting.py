@@ -18,6 +18,7 @@ import numpy as np
 from .budgeting import BudgetOptimizer, gather_demands, plan_budgets
 from .features import FeatureEngineer, histories_from_household
 from .markets import data_path, resolve_location, unknown_location_warning
+from .plotting import html_table
 from .schema import Expense, Household, InputError, Preferences, UserProfile, load_household, parse, show_value
 
 # %% auto #0
@@ -89,6 +90,9 @@ class Findings(list):
     @property
     def errors(self) -> "Findings": return Findings(f for f in self if f.severity == "error")
     def __str__(self) -> str: return "\n".join(map(str, self)) or "No finding."
+    def _repr_html_(self):
+        if not self: return "No finding."
+        return html_table(["", "symptom", "where", "found", "remedy"], [["✗" if f.severity == "error" else "!", f.symptom, f.where, f.found, f.remedy] for f in self], left=range(5))
 
 # %% ../nbs/62_troubleshooting.ipynb #f6f28b2e
 STAGES = ("input_validation", "feature_engineering", "model_prediction", "uncertainty", "allocation") # The steps of a plan
@@ -242,6 +246,9 @@ class Stages(dict):
     @property
     def findings(self) -> Findings: return Findings(f for stage in self.values() for f in stage.findings)
     def __str__(self) -> str: return "\n".join(f"{name:20} {stage}" for name, stage in self.items())
+    def _repr_html_(self):
+        table = html_table(["stage", "status"], [[name.replace("_", " "), stage.status] for name, stage in self.items()], left=(0, 1))
+        return f"<div>{table}{self.findings._repr_html_() if self.findings else ''}</div>"
 
 
 _CHECKS = {"feature_engineering": _check_features, "model_prediction": _check_forecast, "uncertainty": _check_uncertainty, "allocation": _check_plan}
