@@ -73,8 +73,8 @@ def test_without_a_forger_no_other_model_comes_out(mutants):
 
 def test_the_trial_can_fail(mutants):
     "Mutants reach every gate, and some pass them all: harmless ones, and forgeries that are sound models of their own."
-    outcomes = Counter(m["by_path"] for m in mutants)
-    assert {"ArtifactCorrupt", "ArtifactSchemaMismatch", "the same model", "another model, other forecasts"} <= outcomes.keys(), outcomes
+    outcomes = Counter(m["by_path"].partition(",")[0] for m in mutants)
+    assert {"ArtifactCorrupt", "ArtifactSchemaMismatch", "the same model", "another model"} <= outcomes.keys(), outcomes
 
 
 def test_the_watch_sees_an_execution(tmp_path):
