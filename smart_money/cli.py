@@ -14,7 +14,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from . import model_commands, plan_commands, statement_commands # each registers its commands
+from . import plan_commands, statement_commands, model_commands # each registers its commands
 from .terminal import Json, Progress, app, make_console, print_json, short_path
 
 # %% ../nbs/91_cli.ipynb #3728c53b
