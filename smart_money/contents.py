@@ -35,7 +35,7 @@ CONTENTS = {
     "Experiments": "34 43-45 61",
     "Feedback and store": "65 68-69 71",
     "The service": "66-67 73-78",
-    "Commands, JupyterLab, trouble": "start 79 81 82-83 62 72 84-87",
+    "Commands, JupyterLab, trouble": "start 91 79 81-83 85-87 62 72 84",
     "Where the tables come from": "derivations/*",
     "The workshop": "88-99",
 }
