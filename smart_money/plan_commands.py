@@ -190,6 +190,12 @@ def batch_lines(
     if summary.not_read: lines.append(f"Not read: {', '.join(summary.not_read)}")
     return lines
 
+def _compiled(model):
+    "A model compiled, or what is missing for that."
+    from smart_money.inference import MissingCompiler, compile_model
+    try: return compile_model(model)
+    except MissingCompiler as error: raise typer.BadParameter(str(error)) from None
+
 @app.command()
 def batch(
     source: Annotated[Path, typer.Argument(metavar="IN.parquet", help="Households: household_id, profile and spend_<category> columns; a row each, or with a column period a row per month.")],
@@ -200,6 +206,7 @@ def batch(
     quarterly: Annotated[bool, typer.Option("--quarterly", help="The rows of a household are quarters.")] = False,
     rows: Annotated[int, typer.Option("--rows", min=16, max=100_000, help="Rows answered at once: more of them take more memory.")] = 4096,
     dask: Annotated[Optional[str], typer.Option("--dask", metavar="ADDRESS", help="Compute on Dask: local for the cores of this machine, or the address of a scheduler.")] = None,
+    compiled: Annotated[bool, typer.Option("--compiled", help="Compile the model first: over twice as fast, and amounts may differ by a cent. Needs the extra compiled.")] = False,
     as_json: Json = False,
 ):
     "Plan or forecast every household of a Parquet file, in bounded memory."
@@ -209,7 +216,8 @@ def batch(
     from smart_money.persistence import load_artifact
     first = first_of_month(month)
     open_parquet(source)
-    scorer = Scorer(load_artifact(model) if model else ready_model(), what.value, month=first, step_months=3 if quarterly else 1)
+    packed = load_artifact(model) if model else ready_model()
+    scorer = Scorer(_compiled(packed) if compiled else packed, what.value, month=first, step_months=3 if quarterly else 1)
     with connect(dask) if dask else nullcontext() as client, Progress("Planning" if what is Answers.plan else "Forecasting") as progress:
         summary = score_file(source, target, scorer, rows_per_span=rows, client=client, progress=progress.share)
     if as_json: return print_json(asdict(summary) | {"rate": None if math.isnan(summary.rate) else summary.rate})
