@@ -33,9 +33,9 @@ demo: $(VENV)/run.stamp ## Budget the example households
 test: $(VENV)/dev.stamp ## Run every notebook and every test
 	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -q -rs -n $(WORKERS) --maxschedchunk=1 tests
 
-lab: $(VENV)/dev.stamp ## Open the notebooks in JupyterLab (cleans them on save)
+lab: $(VENV)/dev.stamp ## Open the start page in JupyterLab (cleans notebooks on save)
 	@git config --local include.path ../.gitconfig
-	@JUPYTER_CONFIG_PATH=$(CURDIR)/.jupyter $(BIN)/jupyter lab nbs/index.ipynb
+	@JUPYTER_CONFIG_PATH=$(CURDIR)/.jupyter $(BIN)/jupyter lab nbs/start.ipynb
 
 docs: $(VENV)/docs.stamp ## Build the documentation site into _docs/ (with Quarto if it is installed, else offline)
 	@$(BIN)/python -m smart_money.docs site

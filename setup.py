@@ -14,7 +14,7 @@ lib = cfg["lib_path"]
 def requirements(name=""):
     return shlex.split(cfg.get(f"{name}requirements", ""))
 
-extras = {extra: requirements(f"{extra}_") for extra in ("store", "api", "scale", "compiled", "onnx", "study", "docs", "dev")}
+extras = {extra: requirements(f"{extra}_") for extra in ("store", "api", "scale", "compiled", "onnx", "study", "lab", "docs", "dev")}
 extras["api"] += extras["store"]  # the service keeps what users say
 for everything in ("docs", "dev"): extras[everything] += extras["api"] + extras["scale"] + extras["compiled"]  # every chapter is imported
 extras["dev"] += extras["onnx"]
