@@ -170,7 +170,7 @@ def item_columns(
 def _months(column):
     "Dates as months since year 0; 0 where empty."
     import pyarrow as pa
-    days = column.cast(pa.timestamp("s")).cast(pa.int64()).fill_null(-62167219200).to_numpy() // 86400
+    days = column.cast(pa.timestamp("s"), safe=False).cast(pa.int64()).fill_null(-62167219200).to_numpy() // 86400
     return days.astype("datetime64[D]").astype("datetime64[M]").astype(int) + 1970 * 12
 
 
@@ -496,16 +496,11 @@ class BatchSummary:
         return self.households / self.seconds if self.seconds else math.nan
 
 
-def _score_span(scorer, path, columns, number, size):
-    "Answers of one span; the work of one Dask task."
-    span = read_span(RowReader(path, columns), number, size)
-    return scorer.score(span.table, span.first_row, span.starts, span.descending)
-
-
-def _answers_here(scorer, path, columns, n_spans, size):
+def _answers(scorer, path, columns, spans, size):
+    "Answers of some spans, one after the other."
     reader = RowReader(path, columns)
-    for k in range(n_spans):
-        span = read_span(reader, k, size)
+    for number in spans:
+        span = read_span(reader, number, size)
         yield scorer.score(span.table, span.first_row, span.starts, span.descending)
 
 
@@ -534,9 +529,8 @@ def score_file(
     columns, not_read = batch_columns(file.schema_arrow, scorer.categories, scorer.survey, str(source))
     n_rows, id_type = file.metadata.num_rows, file.schema_arrow.field("household_id").type
     id_type = getattr(id_type, "value_type", id_type)
-    n_spans, households, errors, reasons = -(-n_rows // rows_per_span), 0, 0, Counter()
-    source = str(Path(source).absolute())
-    answers = _answers_here(scorer, source, columns, n_spans, rows_per_span) if client is None else _answers_from(client, scorer, source, columns, n_spans, rows_per_span)
+    households, errors, reasons, job = 0, 0, Counter(), (str(Path(source).absolute()), columns, range(-(-n_rows // rows_per_span)), rows_per_span)
+    answers, n_tables = (_answers(scorer, *job), len(job[2])) if client is None else _answers_from(client, scorer, *job)
     part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
     try:
         with pq.ParquetWriter(part, scorer.schema(id_type), compression="zstd") as writer:
@@ -546,18 +540,31 @@ def score_file(
                 wrong = table["error"].drop_null().to_pylist()
                 households, errors = households + len(table), errors + len(wrong)
                 reasons.update(text.partition(":")[0] for text in wrong)
-                progress((k + 1) / n_spans, f"{households:,} households" + (f", {errors:,} with errors" if errors else ""))
+                progress((k + 1) / n_tables, f"{households:,} households" + (f", {errors:,} with errors" if errors else ""))
         os.replace(part, target)
     finally: part.unlink(missing_ok=True)
     return BatchSummary(str(target), n_rows, households, errors, dict(reasons.most_common()), tuple(not_read), time.perf_counter() - started)
 
 # %% ../nbs/70_batch.ipynb #5ff8510d
-def _answers_from(client, scorer, path, columns, n_spans, size):
-    "Answers in order from a cluster."
-    there, waiting = client.scatter(scorer, broadcast=True, hash=False), deque()
-    most = 2 * max(sum(client.nthreads().values()), 1) + 2
-    for k in range(n_spans):
-        waiting.append(client.submit(_score_span, there, path, columns, k, size, pure=False, retries=2))
+def _answer_task(scorer, *job):
+    "The work of one Dask task."
+    import pyarrow as pa
+    return pa.concat_tables(_answers(scorer, *job))
+
+
+def _answers_from(client, scorer, path, columns, spans, size):
+    "Answers in order from a cluster, and how many tables there will be."
+    workers = max(sum(client.nthreads().values()), 1)
+    per_task = min(max(len(spans) // (4 * workers), 1), 16)
+    tasks = [spans[a:a + per_task] for a in range(0, len(spans), per_task)]
+    return _in_order(client, [(path, columns, t, size) for t in tasks], client.scatter(scorer, broadcast=True, hash=False), 2 * workers + 2), len(tasks)
+
+
+def _in_order(client, jobs, scorer, most):
+    "Results of tasks in order, with a bounded number of them under way."
+    waiting = deque()
+    for job in jobs:
+        waiting.append(client.submit(_answer_task, scorer, *job, pure=False, retries=2))
         if len(waiting) >= most: yield waiting.popleft().result()
     while waiting: yield waiting.popleft().result()
 
