@@ -217,8 +217,9 @@ def run_backtest(
         say(f"choosing how to forecast the total, on the last of {len(np.unique(train.periods))} training periods")
         total_points = _validated_points(model, engineer, train, say)
     table = _distributions(fitted, engineer, test)
+    mean = fitted.predict(engineer.transform(test.histories)) if hasattr(fitted, "predict") else None # the meta-learner's, where there is one
     say(f"scoring {len(test):,} forecasts")
-    return Backtest(test, {"model": model_forecasts(table, total_points), **naive_forecasts(train, test)}, str(test_from), len(train), dict(total_points))
+    return Backtest(test, {"model": model_forecasts(table, total_points, mean), **naive_forecasts(train, test)}, str(test_from), len(train), dict(total_points))
 
 # %% ../nbs/60_evaluation.ipynb #ff4a3d2f
 def backtest(
