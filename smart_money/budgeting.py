@@ -271,9 +271,9 @@ def _engineer_for(targets, feature_names):
     return engineer
 
 def _forecasts(table):
-    "Forecast records of one household, shape (C + 1,)."
-    low, high = table.interval(0.8)
-    return [Forecast(*(round(float(v), 2) for v in values)) for values in zip(table.mean(), table.median(), low, high)]
+    "Forecast records by household, shape (n, C + 1)."
+    found = np.stack([table.mean(), table.median(), *table.interval(0.8)], axis=-1)
+    return [[Forecast(*(round(v, 2) for v in values)) for values in home] for home in found.tolist()]
 
 # %% ../nbs/54_budgeting.ipynb #08fc3e3e
 class BudgetOptimizer:
@@ -346,16 +346,16 @@ class BudgetOptimizer:
         demands = gather_demands(homes, categories)
         table = self.forecast(homes, period=period)
         plans, places = plan_budgets(table, demands), [resolve_location(h.user_profile.location, h.user_profile.market) for h in homes]
-        return [_build_plan(i, home, place, categories, table[i], demands, plans) for i, (home, place) in enumerate(zip(homes, places))], plans, places
+        return [_build_plan(i, home, place, categories, forecasts, demands, plans) for i, (home, place, forecasts) in enumerate(zip(homes, places, _forecasts(table)))], plans, places
 
 def _currency(profile, place):
     market = profile.market or place.market
     return profile.currency or place.currency or (load_market(market).currency if market else None), market
 
-def _build_plan(i, home, place, categories, table, demands, plans):
+def _build_plan(i, home, place, categories, forecasts, demands, plans):
     "One household's plan from the arrays of all."
     a, (currency, market) = plans.allocation, _currency(home.user_profile, place)
-    *forecasts, total = _forecasts(table)
+    *forecasts, total = forecasts
     budget, chance, effect = plans.budget[i].tolist(), plans.chance[i].tolist(), np.round(plans.effect[i], 2).tolist()
     price = float(a.price[i]) if np.isfinite(a.price[i]) else float(demands.weights[i].max())
     why = {c: _explain(b, p, float(w), price, lo, hi, lock, f, currency) for c, b, p, w, lo, hi, lock, f in
