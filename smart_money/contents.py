@@ -28,14 +28,14 @@ CONTENTS = {
     "The forecast": "32 36-37 40-41 46",
     "The budget": "42 54",
     "Training and search": "48-50 53 55",
-    "Models at rest and at work": "35 38-39 47 51 52 70",
+    "Models at rest and at work": "35 38-39 47 51 52 70 83",
     "Evaluation": "56-60 63-64",
     "Reading bank files": "02-09 24 25",
     "Understanding transactions": "16-19 26-29 33 80",
     "Experiments": "34 43-45 61",
     "Feedback and store": "65 68-69 71",
     "The service": "66-67 73-78",
-    "Commands, JupyterLab, trouble": "start 91 79 81-83 85-87 62 72 84",
+    "Commands, JupyterLab, trouble": "start 82 91 79 81 85-87 62 72 84",
     "Where the tables come from": "derivations/*",
     "The workshop": "88-99",
 }
@@ -119,7 +119,7 @@ def name_reference(
     parts = []
     for m in found:
         page = f"{site}/{page_name(m.notebook)}.html"
-        rows = [f"| [`{name}`]({page}#{name.lower()}) | {_cell(line)} |" for name, line in m.names.items()]
+        rows = [f"| [{name}]({page}#{name.lower()}) | {_cell(line)} |" for name, line in m.names.items()]
         parts.append("\n".join(filter(None, [f"## smart_money.{m.module}\n\n[{m.notebook.partition('_')[0]}]({page}) · {m.summary}\n", rows and "| name | what it is |\n|---|---|", *rows,
                                             m.constants and f"\nConstants: {', '.join(f'`{c}`' for c in m.constants)}"])))
     return "\n\n".join(parts) + "\n"

@@ -274,6 +274,8 @@ def _heading_ids(nb):
 _STYLE = """.content { width: auto; flex: 0 1 58em; min-width: 0; box-sizing: border-box; }
 @media (max-width: 63em) { .content { width: 100%; max-width: 58em; } }
 table.docutils { font-size: .9em; margin-left: 0; } .table-wrapper { overflow-x: auto; } div.math, .output { overflow-x: auto; }
+table.dataframe { border-collapse: collapse; border: 0; font-size: .82em; } table.dataframe :is(th, td) { border: 0; border-bottom: 1px solid var(--color-background-border); padding: .3em .7em; text-align: right; vertical-align: top; }
+table.dataframe tbody th { text-align: left; } table.dataframe td { min-width: 3em; overflow-wrap: anywhere; }
 math[display=block] { overflow-x: auto; padding: .2em 0; font-size: 1.05em; }
 .cell_output img, article img { max-width: 100%; height: auto; background: #fff; }
 p:has(> a.source) { float: right; margin: -2.7em 0 0; font-size: .8em; }
