@@ -400,7 +400,7 @@ def _check_spec(spec, manifest, path):
 def load_artifact(
     path: str | Path, # Folder of an artefact
     *,
-    model_class: type | None = None, # Class with `from_arrays(arrays, spec)`; by default `inference.PackedModel`
+    model_class: type | None = None, # Class with `from_arrays(arrays, spec)`; by default `inference.Packed`, which knows pools and the specification's ensemble
     feature_names: tuple[str, ...] | None = None, # Features that will be served, if they must agree
     categories: tuple[str, ...] | None = None, # Categories that will be served, if they must agree
     checksum: str | None = None, # Checksum of the manifest that is wanted, or at least its first 12 digits; None takes any model
@@ -409,7 +409,7 @@ def load_artifact(
 
     The class may offer `check_bounds(arrays, spec)`, which raises `ValueError` for indices that point nowhere. Raises an `ArtifactError` that names file, expectation, finding and remedy."""
     path = artifact_folder(path)
-    if model_class is None: from smart_money.inference import PackedModel as model_class
+    if model_class is None: from smart_money.inference import Packed as model_class
     manifest, contents = _contents(path)
     if not {"arrays", "spec"} <= set(contents) <= {"arrays", "spec", "golden"}: raise ArtifactCorrupt(path / "manifest.json", "arrays, spec and perhaps golden", ", ".join(contents) or "no files")
     if checksum is not None and (len(checksum) < 12 or not manifest["checksum"].startswith(checksum)): raise ArtifactCorrupt(path / "manifest.json", f"the checksum {checksum[:12]}…", f"{manifest['checksum'][:12]}…")
