@@ -35,7 +35,7 @@ test: $(VENV)/dev.stamp ## Run every notebook and every test
 
 lab: $(VENV)/dev.stamp ## Open the start page in JupyterLab (cleans notebooks on save)
 	@git config --local include.path ../.gitconfig
-	@JUPYTER_CONFIG_PATH=$(CURDIR)/.jupyter $(BIN)/jupyter lab nbs/start.ipynb
+	@cd nbs && JUPYTER_CONFIG_PATH=$(CURDIR)/.jupyter $(abspath $(BIN))/jupyter lab start.ipynb
 
 docs: $(VENV)/docs.stamp ## Build the documentation site into _docs/ (with Quarto if it is installed, else offline)
 	@$(BIN)/python -m smart_money.docs site
