@@ -327,7 +327,7 @@ def versions_table(
     from rich.table import Table
     shown = [m for m in ("total.wmape", "total.r2", "total.coverage_80", "total.crps") if any(m in v.metrics for v in versions)]
     table = Table(title="Models", title_justify="left", title_style="bold")
-    for name in ("version", "trained", "", *shown): table.add_column(name, justify="right" if name in shown else "left", overflow="fold")
+    for name in ("version", "trained", "", *shown): table.add_column(name, justify="right" if name in shown else "left", overflow="fold", no_wrap=name == "version")
     for v in versions:
         place = "damaged" if v.problem else ", ".join(w for w, here in (("current", v.is_current), ("latest", v.is_latest)) if here)
         table.add_row(v.name, v.created[:10], place, *(number_text(v.metrics.get(m), ".3f") for m in shown), style="bold" if v.is_current else None)
