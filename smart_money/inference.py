@@ -51,6 +51,16 @@ def _check_literal(arrays, spec):
     require((np.diff(arrays["residuals.quantiles"]) >= 0).all(), "residuals.quantiles are not in order")
 
 
+def _side_by_side(a, b):
+    "Two tables as one, so that one walk serves both (small steps of numpy cost by the call), and for each of its leaves the number in its own table."
+    def moved(table, others, shift): return np.where(np.arange(len(table.left)) < table.n_trees, np.arange(len(table.left)) + shift, np.arange(len(table.left)) + others)
+    at_a, at_b = moved(a, b.n_trees, 0), moved(b, len(a.left), a.n_trees)
+    order = np.argsort(np.concatenate([at_a, at_b]))
+    join = lambda x, y: np.concatenate([x, y])[order]
+    table = Trees(join(a.feature, b.feature), join(a.threshold, b.threshold), join(at_a[a.left], at_b[b.left]), a.n_trees + b.n_trees)
+    return table, join(a.leaf_number, b.leaf_number)[table.is_leaf]
+
+
 class PackedLiteral:
     "The specification's ensemble as flat arrays; predicts with numpy alone."
     def __init__(self,
@@ -60,6 +70,7 @@ class PackedLiteral:
         self.arrays, self.spec, self.numbers_ = arrays, spec, restored(arrays, spec)
         part = lambda name: {n.partition(".")[2]: a for n, a in self.numbers_.items() if n.startswith(f"{name}.")}
         self.forest_, self.boosting_ = table_from_arrays(part("forest")), Boosters.from_arrays(part("boosting"))
+        self.walk_, self.leaf_ = _side_by_side(self.forest_, self.boosting_.table)
         self.layers_ = [(self.numbers_[f"network.coef{j}"], self.numbers_[f"network.intercept{j}"]) for j in range(len(spec["networks"][0]) - 1)]
 
     @classmethod
@@ -106,8 +117,9 @@ class PackedLiteral:
 
     def _point(self, X):
         Z, a = self._inputs(X), self.numbers_
-        forest = a["forest.value"].take(self.forest_.find_leaves(Z), axis=0).sum(1)
-        meta = np.concatenate([forest, self.boosting_.predict(Z), network_outputs(Z, self.layers_, self.spec["activation"], "identity")], axis=1)
+        leaves, K, b = self.leaf_.take(self.walk_.find_leaves(Z)), self.forest_.n_trees, self.boosting_
+        forest, boosting = a["forest.value"].take(leaves[:, :K], axis=0).sum(1), b.start + np.add.reduceat(b.value.take(leaves[:, K:]), b.first, axis=1)
+        meta = np.concatenate([forest, boosting, network_outputs(Z, self.layers_, self.spec["activation"], "identity")], axis=1)
         return meta @ a["meta.coef"].T + a["meta.intercept"]
 
 # %% ../nbs/51_inference.ipynb #2b77f5c5
@@ -353,7 +365,7 @@ def select_features(
     y = np.asarray(y, float).reshape(len(X), -1)
     kept, before = model.numbers_["inputs.kept"], _score(model, X, y)
     order = kept[np.argsort(feature_effects(model, X[:max_rows]), kind="stable")]
-    tried = {n: hold_inputs(model, order[:n], X) if n else model for n in sorted({round(len(order) * k / 16) for k in range(16)})}
+    tried = {n: hold_inputs(model, order[:n], X) if n else model for n in sorted({min(round(len(order) * k / 16), len(order) - 1) for k in range(16)})}
     curve = [(n, float(_score(m, X, y) / before - 1)) for n, m in tried.items()]
     best, cost = max((n, c) for n, c in curve if c <= max_cost or not n)
     return tried[best], Selection(tuple(model.spec["feature_names"][c] for c in order[:best]), tuple(curve), cost)
@@ -381,7 +393,7 @@ class CompiledPool(PackedModel):
         super().__init__(arrays, spec)
         self._kernels = _kernels()
         self._boosted = {name: self._grouped(getattr(self, f"{name}_")) for name in ("location", "profile") if getattr(self, f"{name}_")}
-        self._grown = group_trees(self.forests_.table, ends=tuple(self.forests_.tree_ends[:-1])).arrays if self.forests_ else None
+        self._grown = self._records(group_trees(self.forests_.table, ends=tuple(self.forests_.tree_ends[:-1]))) if self.forests_ else None
         self._points = np.stack([b.points.reshape(len(b.points), -1) for b in (self.last_bins_, self.location_bins_, self.ridge_bins_)])
         self._read = np.ascontiguousarray(self.calibration_.read_at if self.calibration_ else np.tile(LEVELS, (1, len(spec["targets"]), 1)))
         self._ridge_shares = np.ascontiguousarray(self.numbers_["ridge.shares"], float)
@@ -391,7 +403,9 @@ class CompiledPool(PackedModel):
         ends = tuple(boosters.first[1:].tolist())
         groups = group_trees(boosters.table, ends=ends)
         target = np.searchsorted(ends, np.cumsum(groups.widths) - groups.widths, side="right")
-        return groups.arrays, target, np.ascontiguousarray(boosters.value, float), boosters.start
+        return self._records(groups), target, np.ascontiguousarray(boosters.value, float), boosters.start
+
+    def _records(self, g): return self._kernels.as_records(g.feature, g.threshold, g.left, g.leaf), g.roots, g.widths, g.steps
 
     def _boost(self, name, Z):
         arrays, target, value, start = self._boosted[name]
@@ -436,14 +450,14 @@ class CompiledLiteral(PackedLiteral):
     ):
         super().__init__(arrays, spec)
         if spec["activation"] != "relu": raise TypeError(f"Got a network of {spec['activation']}, but expected relu: this model is not compiled.")
-        self._ensemble, a = _kernels().ensemble, {name: np.ascontiguousarray(v, float) if v.dtype.kind == "f" else v for name, v in self.numbers_.items()}
+        kernels, a = _kernels(), {name: np.ascontiguousarray(v, float) if v.dtype.kind == "f" else v for name, v in self.numbers_.items()}
         ends = tuple(self.boosting_.first[1:].tolist())
         forest, boosting = group_trees(self.forest_), group_trees(self.boosting_.table, ends=ends)
         target = np.searchsorted(ends, np.cumsum(boosting.widths) - boosting.widths, side="right")
         join = lambda name, shift=0: np.concatenate([getattr(forest, name), getattr(boosting, name) + shift])
         nodes = len(forest.left)
-        c = np.ascontiguousarray
-        self._arguments = (a["inputs.fill"], a["inputs.mean"], a["inputs.scale"], join("feature"), join("threshold"), join("left", np.int32(nodes)), join("leaf"), join("roots", nodes), join("widths"), join("steps"),
+        self._ensemble, c = kernels.ensemble, np.ascontiguousarray
+        self._arguments = (a["inputs.fill"], a["inputs.mean"], a["inputs.scale"], kernels.as_records(join("feature"), join("threshold"), join("left", np.int32(nodes)), join("leaf")), join("roots", nodes), join("widths"), join("steps"),
                            np.concatenate([np.full(len(forest.roots), -1), target]), a["forest.value"].ravel(), a["boosting.value"], len(forest.roots), a["boosting.start"],
                            tuple((c(coef, float), c(bias, float)) for coef, bias in self.layers_), a["meta.coef"], a["meta.intercept"])
 
