@@ -89,6 +89,7 @@ def open_session(
     except ImportError: raise MissingOnnx from None
     options = ort.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3 # errors only
     return ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
 
 
