@@ -6,7 +6,8 @@
 __all__ = ['FORMAT_VERSION', 'KINDS', 'MAX_MANIFEST_BYTES', 'MAX_SPEC_BYTES', 'MAX_BYTES', 'REGISTRY', 'VERSIONS',
            'ArtifactError', 'ArtifactMissing', 'ArtifactTruncated', 'ArtifactCorrupt', 'ArtifactVersionMismatch',
            'ArtifactSchemaMismatch', 'Metadata', 'names_hash', 'data_fingerprint', 'library_versions', 'model_card',
-           'save_artifact', 'artifact_folder', 'read_manifest', 'load_artifact', 'ModelVersion', 'ModelRegistry']
+           'save_artifact', 'artifact_folder', 'Manifest', 'read_manifest', 'load_artifact', 'ModelVersion',
+           'ModelRegistry']
 
 # %% ../nbs/52_persistence.ipynb #6a74555d
 import datetime as dt
@@ -329,9 +330,16 @@ def _registered(folder):
     return _read_registry(folder.parent.parent)["versions"].get(folder.name, "")
 
 # %% ../nbs/52_persistence.ipynb #86138827
+class Manifest(dict):
+    "What an artefact says of itself; a notebook shows it as tables."
+    def _repr_html_(self):
+        from smart_money.plotting import html_artifact
+        return html_artifact(self)
+
+
 def read_manifest(
     path: str | Path, # Folder of an artefact
-) -> dict: # The manifest, its checksum verified
+) -> Manifest: # The manifest, a dictionary, its checksum verified
     "What an artefact says of itself, without loading the model."
     path = artifact_folder(path)
     file = path / "manifest.json"
@@ -345,7 +353,7 @@ def read_manifest(
     if not _well_formed(manifest): raise ArtifactCorrupt(file, "files with name, size and sha256, arrays with type and shape, and names", "others")
     if _manifest_hash(manifest) != manifest["checksum"]: raise ArtifactCorrupt(file, "the checksum that was written", "another: the manifest was changed")
     if _registered(path) not in (None, manifest["checksum"]): raise ArtifactCorrupt(file, "the checksum that the registry knows", "another: the model was exchanged")
-    return manifest
+    return Manifest(manifest)
 
 
 def _read_file(path, entry):

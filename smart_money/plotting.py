@@ -16,7 +16,7 @@ if TYPE_CHECKING: from matplotlib.axes import Axes
 # %% auto #0
 __all__ = ['COLORS', 'new_axes', 'category_label', 'plot_plan', 'plot_distribution', 'plot_forecast', 'plot_reliability',
            'plot_backtest', 'Markup', 'escaped', 'html_table', 'html_lines', 'svg_range', 'svg_bars', 'html_forecasts',
-           'html_plan', 'html_scores']
+           'html_plan', 'html_scores', 'html_artifact']
 
 # %% ../nbs/13_plotting.ipynb #77a6d08e
 COLORS = {"budget": "#0072B2", "forecast": "#56B4E9", "median": "#333333", "savings": "#009E73", "actual": "#D55E00", "model": "#0072B2",
@@ -297,3 +297,25 @@ def html_scores(
     row = lambda model, last: [shown(model["r2"], ".2f"), shown(model["wmape"], ".1%"), shown(last["wmape"], ".1%"), svg_bars([model["wmape"] or 0, last["wmape"] or 0], ["model", "persistence"], worst), shown(model["within_10"], ".1%"), shown(model["coverage_80"], ".1%"), shown(model["crps"], ",.1f"), shown(last["crps"], ",.1f")]
     rows = [[category_label(c), *row(categories[c]["model"], categories[c]["persistence"])] for c in names]
     return html_table(["", "R²", "wMAPE", "last", "", "within 10 %", "80 % range holds", "CRPS", "last"], rows, caption=caption, left=(0, 4), strong=(0,) if "total" in categories else ())
+
+# %% ../nbs/13_plotting.ipynb #014202e0
+_SCORES = {"r2": ("R²", ".2f"), "wmape": ("wMAPE", ".1%"), "within_10": ("within 10 %", ".1%"), "coverage_80": ("80 % range holds", ".1%"), "crps": ("CRPS", ",.1f")}
+
+def _scores_table(metrics):
+    "Metrics named target.metric as a table, the total first; others a line each."
+    by_target = {}
+    for name, value in metrics.items():
+        target, _, metric = name.rpartition(".")
+        if target and metric in _SCORES and isinstance(value, (int, float)): by_target.setdefault(target, {})[metric] = value
+    rows = [[category_label(t), *(format(by_target[t][m], form) if m in by_target[t] else "–" for m, (_, form) in _SCORES.items())] for t in sorted(by_target, key=lambda t: t != "total")]
+    rest = [f"{name}: {value}" for name, value in metrics.items() if name.rpartition(".")[2] not in _SCORES or "." not in name][:8]
+    return (html_table(["", *(label for label, _ in _SCORES.values())], rows, caption="On data that were not learned from") if rows else "") + html_lines(rest)
+
+def html_artifact(
+    manifest: Mapping, # What an artefact says of itself
+) -> Markup: # HTML
+    """An artefact as a table of facts and one of scores."""
+    m, size = manifest["metadata"], sum(f["size"] for f in manifest["files"].values())
+    facts = {"made": manifest["created"], "with": ", ".join(f"{k} {v}" for k, v in manifest["libraries"].items()), "id": manifest["checksum"][:12], "size": f"{size / 2**20:.1f} MiB", "markets": ", ".join(m.get("markets", ())) or "not said",
+             "features": len(m["feature_names"]), "categories": ", ".join(m["categories"]), "notes": m.get("notes", "")}
+    return Markup(f"<div>{html_table(['artefact', ''], [[k, v] for k, v in facts.items() if v != ''], left=(0, 1))}{_scores_table(m.get('metrics', {}))}</div>")
