@@ -13,6 +13,7 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -61,6 +62,13 @@ def _side_by_side(a, b):
     return table, join(a.leaf_number, b.leaf_number)[table.is_leaf]
 
 
+def _depth(table):
+    "Questions on the longest way."
+    level, depth = np.arange(table.n_trees), 0
+    while len(level := level[~table.is_leaf[level]]): level, depth = np.concatenate([table.left[level], table.left[level] + 1]), depth + 1
+    return depth
+
+
 class PackedLiteral:
     "The specification's ensemble as flat arrays; predicts with numpy alone."
     def __init__(self,
@@ -70,8 +78,12 @@ class PackedLiteral:
         self.arrays, self.spec, self.numbers_ = arrays, spec, restored(arrays, spec)
         part = lambda name: {n.partition(".")[2]: a for n, a in self.numbers_.items() if n.startswith(f"{name}.")}
         self.forest_, self.boosting_ = table_from_arrays(part("forest")), Boosters.from_arrays(part("boosting"))
-        self.walk_, self.leaf_ = _side_by_side(self.forest_, self.boosting_.table)
         self.layers_ = [(self.numbers_[f"network.coef{j}"], self.numbers_[f"network.intercept{j}"]) for j in range(len(spec["networks"][0]) - 1)]
+
+    @cached_property
+    def walk_(self) -> tuple: # Table, leaf numbers of forest or boosting, and the depths of both
+        "All trees side by side; made when first needed, so that loading does not wait for it."
+        return *_side_by_side(self.forest_, self.boosting_.table), _depth(self.forest_), _depth(self.boosting_.table)
 
     @classmethod
     def from_arrays(cls,
@@ -115,9 +127,20 @@ class PackedLiteral:
         x, a = X[:, self.numbers_["inputs.kept"]], self.numbers_
         return (np.where(np.isnan(x), a["inputs.fill"], x) - a["inputs.mean"]) / a["inputs.scale"]
 
+    def _walk_one(self, z):
+        "Leaves of one row, without looking who has arrived: those at a leaf stay there."
+        t, _, deep, shallow = self.walk_
+        x, node, K = np.concatenate([z, z]).astype(np.float32), np.arange(t.n_trees), self.forest_.n_trees
+        def step(node): return t.left.take(node) + (x.take(t.feature.take(node)) > t.threshold.take(node))
+        for _ in range(min(deep, shallow)): node = step(node)
+        some = slice(None, K) if deep > shallow else slice(K, None)
+        for _ in range(abs(deep - shallow)): node[some] = step(node[some])
+        return t.leaf_number.take(node)[None]
+
     def _point(self, X):
         Z, a = self._inputs(X), self.numbers_
-        leaves, K, b = self.leaf_.take(self.walk_.find_leaves(Z)), self.forest_.n_trees, self.boosting_
+        table, leaf, *_ = self.walk_
+        leaves, K, b = leaf.take(self._walk_one(Z[0]) if len(Z) == 1 else table.find_leaves(Z)), self.forest_.n_trees, self.boosting_
         forest, boosting = a["forest.value"].take(leaves[:, :K], axis=0).sum(1), b.start + np.add.reduceat(b.value.take(leaves[:, K:]), b.first, axis=1)
         meta = np.concatenate([forest, boosting, network_outputs(Z, self.layers_, self.spec["activation"], "identity")], axis=1)
         return meta @ a["meta.coef"].T + a["meta.intercept"]
