@@ -32,7 +32,7 @@ class Visit:
     "A page with what it asked for and what it complained about."
     def __init__(self, browser, running, **context):
         self.page = browser.new_context(**({"viewport": dict(width=1280, height=900), "reduced_motion": "reduce"} | context)).new_page()
-        self.page.set_default_timeout(60_000)
+        self.page.set_default_timeout(180_000)
         self.asked, self.complaints, self.home = [], [], running.url
         self.page.on("request", lambda r: self.asked.append(r.url))
         self.page.on("pageerror", lambda e: self.complaints.append(str(e)))
@@ -153,6 +153,9 @@ def test_mistakes_are_said_and_mended(visit):
     field.focus(); field.fill("9000"); field.press("Enter")
     v.page.wait_for_selector("#banner:not([hidden])")
     assert "exceed the income by $" in v.text("banner")
+    v.page.locator(".row").last.scroll_into_view_if_needed()
+    box = v.page.locator("#banner").bounding_box()
+    assert 0 <= box["y"] and box["y"] + box["height"] <= 900  # in sight, however far down the slider was
     v.after(lambda: v.page.locator("#banner button").click())
     assert not v.page.locator("#banner").is_visible()
     v.page.locator("#age").fill("7")
