@@ -11,7 +11,7 @@ __all__ = ['RESERVE_PRICES', 'ESSENTIAL_WEIGHT', 'DISCRETIONARY_WEIGHT', 'CENT',
 import datetime as dt
 import warnings
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -191,8 +191,9 @@ class BudgetPlan:
     def as_dict(self) -> dict: # Numbers, text, lists and dictionaries only
         "The plan as JSON-able data; a price without bound is None."
         finite = {side: price if np.isfinite(price) else None for side, price in self.shadow_price._asdict().items()}
-        return asdict(self) | dict(shadow_price=finite, recommendations=[asdict(r) for r in self.recommendations],
-                                   notes=list(self.notes), expected_saving=self.expected_saving)
+        plain = lambda records: {c: dict(vars(r)) for c, r in records.items()} # `dataclasses.asdict` copies every number and takes as long as the forecast
+        return vars(self) | dict(budget=dict(self.budget), shadow_price=finite, forecast=plain(self.forecast), total_forecast=dict(vars(self.total_forecast)), explanations=plain(self.explanations),
+                                 recommendations=[dict(vars(r)) for r in self.recommendations], notes=list(self.notes), expected_saving=self.expected_saving)
 
     def _repr_html_(self):
         from smart_money.plotting import html_plan
