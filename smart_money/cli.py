@@ -15,6 +15,7 @@ from typing import Annotated, Optional
 import typer
 
 from . import plan_commands, statement_commands, model_commands # each registers its commands
+from .model_commands import PanelFormat, read_panel_file
 from .terminal import Json, Progress, app, make_console, print_json, short_path
 
 # %% ../nbs/91_cli.ipynb #3728c53b
@@ -85,16 +86,29 @@ def _bundle_path(path):
     from smart_money.installation import check_bundle_path
     return path and check_bundle_path(path)
 
+def _with_drift(seen, panel, trained_on):
+    "The examination, and whether today's households look like those of the training."
+    from dataclasses import replace
+    from smart_money.drift import diagnose_drift
+    from smart_money.troubleshooting import Findings
+    found = diagnose_drift(read_panel_file(panel, PanelFormat.panel), trained_on and read_panel_file(trained_on, PanelFormat.panel))
+    return replace(seen, findings=Findings([*seen.findings, *found]), areas={**seen.areas, "drift": f"{len(found)} finding{'s' * (len(found) > 1)}" if found else "good"})
+
 @app.command()
 def diagnose(
     household: Annotated[Optional[Path], typer.Argument(metavar="[FILE]", help="Household whose plan does not come or looks strange, as JSON or TOML; the example household if not given.")] = None,
     model: Annotated[Optional[Path], typer.Option("--model", metavar="FOLDER", help="Trained model; the default one if not given.")] = None,
+    panel: Annotated[Optional[Path], typer.Option("--panel", metavar="PANEL", help="Households of today: do they still look like those that the model learned from?")] = None,
+    trained_on: Annotated[Optional[Path], typer.Option("--trained-on", metavar="PANEL", help="What the model of --model learned from; the default model learned from the bundled data.")] = None,
     bundle: Annotated[Optional[Path], typer.Option("--bundle", metavar="FILE.zip", callback=_bundle_path, help="Also write what was found into this file, without anything personal, to attach to an issue.")] = None,
     as_json: Json = False,
 ):
     "Say what is wrong with the installation, the model, a plan or its speed, and what to do."
     from smart_money.installation import examine, write_bundle
-    with Progress("Looking") as progress: seen = examine(household, model, progress.share)
+    if panel and model and not trained_on: raise typer.BadParameter("name with --trained-on the panel that the model of --model learned from.")
+    with Progress("Looking") as progress:
+        seen = examine(household, model, progress.share)
+        if panel: seen = _with_drift(seen, panel, trained_on)
     if bundle: write_bundle(seen, bundle)
     if as_json: print_json(seen.as_dict())
     else: show_examination(seen)
