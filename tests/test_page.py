@@ -62,7 +62,8 @@ def visit(browser, running):
     def begin(**context):
         found = Visit(browser, running, **context)
         visits.append(found)
-        found.after()
+        found.page.wait_for_function("() => Number(document.documentElement.dataset.answers || 0) > 0")  # it may have come before we look
+        found.settled()
         return found
     yield begin
     for v in visits:

@@ -229,8 +229,9 @@ async function readFile(file) {
   try {
     const found = await ask("api/v1/statements/import?filename=" + encodeURIComponent(file.name.replace(/[/\\\x00-\x1f]/g, "_").slice(-120) || "statement.csv"), { body: file, headers: { "Content-Type": "application/octet-stream" } });
     if (!found.expenses.length) { status.textContent = `${found.transactions.length} bookings found, but no spending whose category is known.`; return; }
+    if (!state.touched) state.locked = {}; // the lock of the example is nobody's wish
     $("expenses").replaceChildren();
-    found.expenses.forEach(e => addExpense(e));
+    found.expenses.forEach(e => addExpense({ ...e, amount: e.amount < 100 ? e.amount : Math.round(e.amount) }));
     status.textContent = `${found.transactions.length} bookings over ${found.months.toFixed(1)} months, as monthly averages by category.${found.skipped ? ` ${found.skipped} rows were no bookings.` : ""}`;
     changed(0);
     showFindings(await ask("api/v1/budget/analyze", { json: { transactions: found.transactions } }));
