@@ -213,7 +213,7 @@ _SLASH = re.compile(r"/(?P<key>TRTP|IBAN|BIC|NAME|REMI|EREF|MARF|CSID|ADDR|ISDT|
 
 def _run(pieces, full=27):
     "Subfields as one text: a full one breaks within a word, a shorter one ends with it."
-    text = ""
+    text = last = ""
     for t in filter(None, pieces): text += (" " if text and (_SEPA.match(t) or not text.endswith(" ") and len(last) < full) else "") + t; last = t
     return text.strip()
 

@@ -7,6 +7,7 @@ __all__ = ['read_bookings', 'statement_dict', 'statements_table', 'statement_rem
            'analyze']
 
 # %% ../nbs/85_statement_commands.ipynb #110061d4
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Optional
