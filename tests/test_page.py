@@ -7,6 +7,9 @@ import pytest
 from conftest import ROOT
 from trials import service
 
+try: from playwright.sync_api import TimeoutError as PlaywrightTimeout
+except ImportError: PlaywrightTimeout = TimeoutError
+
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
 KEY = "a-key-for-this-page-1"
 
@@ -62,7 +65,9 @@ def visit(browser, running):
     def begin(**context):
         found = Visit(browser, running, **context)
         visits.append(found)
-        found.page.wait_for_function("() => Number(document.documentElement.dataset.answers || 0) > 0")  # it may have come before we look
+        first = "() => Number(document.documentElement.dataset.answers || 0) > 0"  # it may have come before we look
+        try: found.page.wait_for_function(first, timeout=90_000)
+        except PlaywrightTimeout: found.page.reload(), found.page.wait_for_function(first)  # a browser that starves on a busy machine gets a second chance
         found.settled()
         return found
     yield begin
