@@ -59,12 +59,12 @@ def _needs_extra(*packages):
 
 # %% ../nbs/91_cli.ipynb #9299e5b0
 def findings_table(
-    findings:list, # `smart_money.troubleshooting.Finding`s
+    findings, # `smart_money.troubleshooting.Findings`
 ): # Rich table
     "Symptom, finding and remedy, a finding a row; ✗ stops the work, ! makes an answer doubtful."
     from rich.table import Table
     from rich.text import Text
-    table = Table(title=f"{len(findings)} finding{'s' * (len(findings) > 1)}", title_justify="left", title_style="bold", show_lines=True)
+    table = Table(title=findings.tally, title_justify="left", title_style="bold", show_lines=True)
     table.add_column("")
     for name, width in (("symptom", 3), ("finding", 4), ("remedy", 4)): table.add_column(name, ratio=width, overflow="fold")
     for f in findings:
@@ -92,7 +92,7 @@ def _with_drift(seen, panel, trained_on):
     from smart_money.drift import diagnose_drift
     from smart_money.troubleshooting import Findings
     found = diagnose_drift(read_panel_file(panel, PanelFormat.panel), trained_on and read_panel_file(trained_on, PanelFormat.panel))
-    return replace(seen, findings=Findings([*seen.findings, *found]), areas={**seen.areas, "drift": f"{len(found)} finding{'s' * (len(found) > 1)}" if found else "good"})
+    return replace(seen, findings=Findings([*seen.findings, *found]), areas={**seen.areas, "drift": found.tally})
 
 @app.command()
 def diagnose(

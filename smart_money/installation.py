@@ -244,8 +244,6 @@ class Examination:
         latency = self.latency and dict(seconds=dict(self.latency.seconds), floor=self.latency.floor, bound=self.latency.bound)
         return dict(healthy=not self.findings.errors, findings=[f.as_dict() for f in self.findings], areas=dict(self.areas), environment=asdict(self.environment), latency=latency)
 
-def _said(findings): return f"{len(findings)} finding{'s' * (len(findings) > 1)}" if findings else "good"
-
 def _read_home(path):
     "The household, and what is wrong with its file."
     if path is None: return create_sample_request(), Findings()
@@ -284,7 +282,7 @@ def examine(
         if not parts["plan"].errors:
             latency = profile_request(optimizer, home)
             parts["speed"] = judge_latency(latency)
-    areas = {name: _said(parts[name]) if name in parts else "not looked at: something before it is broken" for name in ("machine", "model", "household file", "plan", "speed")}
+    areas = {name: parts[name].tally if name in parts else "not looked at: something before it is broken" for name in ("machine", "model", "household file", "plan", "speed")}
     if household is None: areas["household file"] = "none given: the example household"
     return Examination(Findings(f for found in parts.values() for f in found), environment, areas, manifest, latency, None if household is None else home)
 

@@ -18,7 +18,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from .terminal import Chart, Json, Progress, Seed, app, category_label, make_console, number_text, print_json, ready_model, save_chart, short_path
+from .terminal import Chart, Json, Progress, Seed, app, make_console, number_text, print_json, ready_model, save_chart, short_path
 
 # %% ../nbs/87_model_commands.ipynb #ca8645f8
 def comparison_table(
@@ -26,6 +26,7 @@ def comparison_table(
     title:str, # What was scored
 ): # Rich table
     "A model beside naive rules, a category a row, the total first."
+    from smart_money.plotting import category_label
     from rich.table import Table
     table = Table(title=title, title_justify="left", title_style="bold", caption="wMAPE: all errors over all spending. Naive rules: the last period again, the mean of the last two. CRPS is in currency per month.", caption_justify="left")
     table.add_column("")
@@ -64,6 +65,7 @@ def scores_table(
     title:str, # What was scored
 ): # Rich table
     "Scores of a model, a category a row, the total first."
+    from smart_money.plotting import category_label
     from rich.table import Table
     table = Table(title=title, title_justify="left", title_style="bold")
     table.add_column("")

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['ACTIVATIONS', 'LAYOUT', 'OPTIONAL', 'SMALL', 'network_outputs', 'check_layout', 'check_shapes', 'check_numbers',
-           'coarse', 'fixed_point', 'restored', 'PackedModel', 'probe_rows', 'check_agreement', 'named', 'pack']
+           'coarse', 'fixed_point', 'restored', 'PackedArrays', 'PackedModel', 'probe_rows', 'check_agreement', 'named',
+           'pack']
 
 # %% ../nbs/47_packing.ipynb #431c4443
 from collections.abc import Sequence
@@ -168,13 +169,46 @@ def restored(
     return {name: a * np.float64(steps[name]) if name in steps else a for name, a in arrays.items()}
 
 # %% ../nbs/47_packing.ipynb #e50620fd
-class PackedModel(StackedForecaster):
+class PackedArrays:
+    "What every packed model is: arrays, their description, and what they say once rounding is undone."
+    def __init__(self,
+        arrays: dict[str, np.ndarray], # Arrays by name, `part.array`
+        spec: dict, # What JSON can hold
+    ):
+        self.arrays, self.spec, self.numbers_ = arrays, spec, restored(arrays, spec)
+
+    @classmethod
+    def from_arrays(cls,
+        arrays: dict[str, np.ndarray], # As in `arrays` of another
+        spec: dict, # As in `spec` of another
+    ) -> "PackedArrays":
+        "The model that these arrays are. Arrays from outside should pass `check_bounds` first."
+        return cls(arrays, spec)
+
+    @classmethod
+    def check_bounds(cls,
+        arrays: dict[str, np.ndarray], # Arrays from anywhere
+        spec: dict, # Their description
+    ) -> None:
+        "Raise `ValueError` if these are not a model: arrays missing or of another shape, numbers that are not finite, indices that point nowhere, trees without an end."
+        try: cls._check(restored(arrays, spec), spec)
+        except (KeyError, TypeError, AttributeError, IndexError, OverflowError) as error: raise ValueError(f"Not a packed model: {type(error).__name__} {error} in its description.") from None
+
+    def _part(self, part): return {name.partition(".")[2]: a for name, a in self.numbers_.items() if name.partition(".")[0] == part}
+
+    def _shaped(self, X):
+        X, F = np.asarray(X, float), len(self.spec["feature_names"])
+        if X.ndim != 2 or X.shape[1] != F or not len(X): raise ValueError(f"Got X of shape {X.shape}, but expected (n, {F}) with at least one household.")
+        return X
+
+
+class PackedModel(PackedArrays, StackedForecaster):
     "A forecaster of flat arrays; predicts with numpy alone."
     def __init__(self,
         arrays: dict[str, np.ndarray], # Arrays by name, `part.array`
         spec: dict, # What JSON can hold: `feature_names`, `targets`, `families`, `parts`, `scale`, `networks`, `activation`, `one_target`; `steps` where arrays are rounded
     ):
-        self.arrays, self.spec, self.numbers_ = arrays, spec, restored(arrays, spec)
+        super().__init__(arrays, spec)
         numbers = self.numbers_
         self.inputs_ = Inputs(**self._part("inputs"), **spec["scale"])
         self.last_columns_, self.profile_columns_, self.weights_ = numbers["columns.last"], numbers["columns.profile"], numbers["pool.weights"]
@@ -186,24 +220,8 @@ class PackedModel(StackedForecaster):
         self.networks_ = [[(numbers[f"network{i}.coef{j}"], numbers[f"network{i}.intercept{j}"]) for j in range(len(sizes) - 1)] for i, sizes in enumerate(spec["networks"])]
         self.calibration_ = _unpack_calibration(self._part("calibration")) if "calibration" in spec["parts"] else None
 
-    @classmethod
-    def from_arrays(cls,
-        arrays: dict[str, np.ndarray], # As in `arrays` of another
-        spec: dict, # As in `spec` of another
-    ) -> "PackedModel":
-        "The model that these arrays are. Arrays from outside should pass `check_bounds` first."
-        return cls(arrays, spec)
-
-    @classmethod
-    def check_bounds(cls,
-        arrays: dict[str, np.ndarray], # Arrays from anywhere
-        spec: dict, # Their description
-    ) -> None:
-        "Raise `ValueError` if these are not a model: arrays missing or of another shape, numbers that are not finite, indices that point nowhere, trees without an end."
-        try:
-            arrays = restored(arrays, spec)
-            check_numbers(arrays, spec, check_shapes(arrays, spec))
-        except (KeyError, TypeError, AttributeError, IndexError, OverflowError) as error: raise ValueError(f"Not a packed model: {type(error).__name__} {error} in its description.") from None
+    @staticmethod
+    def _check(arrays, spec): check_numbers(arrays, spec, check_shapes(arrays, spec))
 
     def predict(self,
         X: np.ndarray, # Features, shape (n, F), NaN unknown
@@ -219,11 +237,8 @@ class PackedModel(StackedForecaster):
         "Predictive distribution of every target. Raises `ValueError` for columns too many or few, and for infinite values."
         return super().predict_distribution(X, chunk)
 
-    def _part(self, part): return {name.partition(".")[2]: a for name, a in self.numbers_.items() if name.partition(".")[0] == part}
-
     def _checked(self, X):
-        X, F = np.asarray(X, float), len(self.spec["feature_names"])
-        if X.ndim != 2 or X.shape[1] != F or not len(X): raise ValueError(f"Got X of shape {X.shape}, but expected (n, {F}) with at least one household.")
+        X = self._shaped(X)
         if (np.abs(X) > SINGLE.max).any(): raise ValueError("Got infinite values in X, but expected numbers of single precision, or NaN where unknown.")
         return X
 

@@ -17,7 +17,7 @@ from typing import Annotated, Optional
 import typer
 
 from .statement_commands import read_bookings
-from .terminal import Chart, Json, Progress, app, category_label, make_console, print_json, ready_model, save_chart, short_path
+from .terminal import Chart, Json, Progress, app, make_console, print_json, ready_model, save_chart, short_path
 
 # %% ../nbs/86_plan_commands.ipynb #fa80d57f
 def stated_amounts(
@@ -37,6 +37,7 @@ def plan_table(
     told:str="you said", # Head of that column
 ): # Rich table
     "A plan, a category a row."
+    from smart_money.plotting import category_label
     from rich.table import Table
     table = Table(title=title or None, title_justify="left", title_style="bold", caption_justify="left")
     table.add_column("per month" + (f", {plan['currency']}" if plan["currency"] else ""))
@@ -57,6 +58,7 @@ def plan_advice(
     most:int=3, # Recommendations to show
 ) -> list[str]: # Lines
     "What to do, and what to know."
+    from smart_money.plotting import category_label
     unit, lines = f" {plan['currency']}" if plan["currency"] else "", []
     for r in plan["recommendations"][:most]: lines.append(f"  • {category_label(r['category'])}: {r['reason']} Saves {r['effect']:,.2f}{unit} a month on average.")
     if lines: lines.insert(0, "What helps most:")

@@ -10,7 +10,6 @@ __all__ = ['SAMPLE', 'fastest', 'LoadedModel', 'load_model', 'Overloaded', 'NotR
 import asyncio
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +18,7 @@ from types import MappingProxyType
 
 import numpy as np
 from .budgeting import BudgetOptimizer, BudgetPlan
+from .caching import BatchProcessor
 from .features import histories_from_household
 from .schema import Household, InputError, Problem, parse
 
@@ -83,11 +83,8 @@ def plan_each(
     homes: Sequence[Household], # n checked households
 ) -> list[BudgetPlan | Exception]: # A plan, or why there is none, per household
     "Plan households together; each that fails, fails alone."
-    try: plans = plan_all(model, homes)
-    except Exception as error:
-        if len(homes) == 1: return [error]
-        return [answer for home in homes for answer in plan_each(model, [home])]
-    return [plan if plan.feasible or plan.savings >= 0 else _why_impossible(model, home) for plan, home in zip(plans, homes)]
+    plans = BatchProcessor(lambda together: plan_all(model, together), max_batch=max(len(homes), 1)).process_batch(homes)
+    return [plan if isinstance(plan, Exception) or plan.feasible or plan.savings >= 0 else _why_impossible(model, home) for plan, home in zip(plans, homes)]
 
 def _why_impossible(model, home):
     "The error that a single request gets."

@@ -188,18 +188,21 @@ def fit_ratio_ridges(
     def fit(rows, level, alpha):
         weight = None if sample_weight is None else sample_weight[rows]
         return RatioRidge.fit(X[rows], y[rows], scale[rows], is_amount, level=level, alpha=alpha, sample_weight=weight)
-    def held_out(levels, alpha, among):
+    def held_out(level, alpha, among):
         forecast = np.full(y.shape, np.nan)
         for train, held in folds:
             train, held = train[among[train]], held[among[held]]
-            if len(train) and len(held): forecast[held] = RatioRidges(tuple(fit(train, level, alpha) for level in levels)).predict(X[held], scale[held], is_amount)
+            if len(train) and len(held): forecast[held] = fit(train, level, alpha).predict(X[held], scale[held], is_amount)
         return forecast
+    def average(levels, alpha, among): return np.mean([held_out(level, alpha, among) for level in levels], axis=0)
     judged, everything = np.isin(np.arange(len(X)), np.random.default_rng(random_state).permutation(len(X))[:max_rows]), np.ones(len(X), bool)
-    score = lambda levels, alpha: mean_r2(y[judged], held_out(levels, alpha, judged)[judged])
-    ranked = sorted(level_candidates(X, is_amount, scale), key=lambda level: -score([level], ALPHAS[1]))
-    levels = max((ranked[:k] for k in range(1, n_levels + 1)), key=lambda levels: score(levels, ALPHAS[1]))
-    alpha = max(ALPHAS, key=lambda alpha: score(levels, alpha))
-    return RatioRidges(tuple(fit(everything, level, alpha) for level in levels)), held_out(levels, alpha, everything)
+    score = lambda forecast: mean_r2(y[judged], forecast)
+    tried = [(level, held_out(level, ALPHAS[1], judged)[judged]) for level in level_candidates(X, is_amount, scale)]
+    tried.sort(key=lambda t: -score(t[1]))
+    n = max(range(1, n_levels + 1), key=lambda k: score(np.mean([forecast for _, forecast in tried[:k]], axis=0)))
+    levels = [level for level, _ in tried[:n]]
+    alpha = max(ALPHAS, key=lambda alpha: score(average(levels, alpha, judged)[judged]))
+    return RatioRidges(tuple(fit(everything, level, alpha) for level in levels)), average(levels, alpha, everything)
 
 # %% ../nbs/37_stacking.ipynb #8e15ddcf
 def default_mean_boosting() -> HistGradientBoostingRegressor:

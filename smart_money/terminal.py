@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['CHARTS', 'app', 'Json', 'Chart', 'Seed', 'print_json', 'make_console', 'Progress', 'chart_path', 'save_chart',
-           'category_label', 'number_text', 'short_path', 'ready_model']
+           'number_text', 'short_path', 'ready_model']
 
 # %% ../nbs/81_terminal.ipynb #9838799f
 import json
@@ -87,13 +87,6 @@ def save_chart(
     finally: part.unlink(missing_ok=True)
 
 # %% ../nbs/81_terminal.ipynb #bbd9776e
-def category_label(
-    category:str, # Name
-) -> str: # For people
-    "A category as people write it."
-    from smart_money.schema import CATEGORIES
-    return CATEGORIES[category].label if category in CATEGORIES else category.replace("_", " ").capitalize()
-
 def number_text(
     value:Optional[float], # Number, None where there is none
     form:str, # Format, such as ".1%"

@@ -89,6 +89,8 @@ class Findings(list):
     def codes(self) -> list[str]: return [f.code for f in self]
     @property
     def errors(self) -> "Findings": return Findings(f for f in self if f.severity == "error")
+    @property
+    def tally(self) -> str: return f"{len(self)} finding{'s' * (len(self) > 1)}" if self else "good"
     def __str__(self) -> str: return "\n".join(map(str, self)) or "No finding."
     def _repr_html_(self):
         if not self: return "No finding."

@@ -2,6 +2,7 @@
 import hashlib
 import os
 import re
+import shutil
 import uuid
 from pathlib import Path
 
@@ -48,3 +49,19 @@ def code_hash():
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("SMART_MONEY_CACHE", str(ROOT/".cache"/code_hash()))  # trained anew where the code has changed
+
+
+BROWSER_FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    "A headless Chromium; skips, saying why, where none can run."
+    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if path is None: pytest.skip("no Chromium on this machine: apt-get install chromium")
+    with api.sync_playwright() as p:
+        try: found = p.chromium.launch(executable_path=path, args=BROWSER_FLAGS)
+        except api.Error as error: pytest.skip(f"Chromium does not start here: {str(error).splitlines()[0]}")
+        yield found
+        found.close()

@@ -6,35 +6,23 @@ import warnings
 
 import numpy as np
 import pytest
-from sklearn.ensemble import ExtraTreesRegressor, HistGradientBoostingRegressor
-from sklearn.neural_network import MLPClassifier
 
 from conftest import ROOT
+from little import NAMES, TARGETS, little_pool, little_rows
 from smart_money.ensemble import BudgetEnsembleModel
 from smart_money.inference import PackedModel, pack, probe_rows
 from smart_money.persistence import ArtifactCorrupt, ArtifactSchemaMismatch, ArtifactTruncated, Metadata, load_artifact, save_artifact
 from smart_money.uncertainty import MondrianCalibrator
 
-NAMES, TARGETS = ("income", "last_food", "last_total", "age", "state"), ("food", "total")
-
 
 @pytest.fixture(scope="module")
-def rows():
-    rng = np.random.default_rng(0)
-    income, last = rng.lognormal(8, .5, 400), rng.lognormal(6, .7, (400, 2))
-    X = np.column_stack([income, last, rng.uniform(18, 90, 400), rng.integers(0, 4, 400)])
-    y = np.where(rng.random((400, 2)) < .3, last, last * rng.lognormal(0, .4, (400, 2)))
-    y[rng.random(400) < .2, 0] = 0
-    X[rng.random(X.shape) < .2] = np.nan
-    return X, y
+def rows(): return little_rows()
 
 
 @pytest.fixture(scope="module")
 def packed(rows):
     X, y = rows
-    model = BudgetEnsembleModel(
-        last_features=(1, 2), amount_features=(0, 1, 2), code_features=(4,), profile_features=(0, 3, 4), calibrator=MondrianCalibrator((0,), 2), n_bins=10,
-        gradient_boosting=HistGradientBoostingRegressor(loss="absolute_error", max_iter=10), random_forest=ExtraTreesRegressor(10, min_samples_leaf=10), neural_network=MLPClassifier((16,), max_iter=5))
+    model = BudgetEnsembleModel(**little_pool(), calibrator=MondrianCalibrator((0,), 2))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model.fit(X, y)

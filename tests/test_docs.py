@@ -4,7 +4,6 @@ A small site is built here, with real Sphinx, from three made notebooks; with SM
 Skipped, saying why, where Sphinx or a browser is missing."""
 import os
 import re
-import shutil
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -19,7 +18,6 @@ from smart_money.contents import sections
 from smart_money.docs import readme_text
 from smart_money.site_check import check_site
 
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
 SETTINGS = """[DEFAULT]
 lib_name = smart_money
 repo = smart_money
@@ -109,18 +107,6 @@ def test_every_notebook_has_its_section():
 
 
 def test_readme_is_the_landing_page(): assert (ROOT/"README.md").read_text(encoding="utf-8") == readme_text(nbformat.read(ROOT/"nbs"/"index.ipynb", 4))
-
-
-@pytest.fixture(scope="module")
-def browser():
-    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if path is None: pytest.skip("no Chromium on this machine: apt-get install chromium")
-    with api.sync_playwright() as p:
-        try: found = p.chromium.launch(executable_path=path, args=FLAGS)
-        except api.Error as error: pytest.skip(f"Chromium does not start here: {str(error).splitlines()[0]}")
-        yield found
-        found.close()
 
 
 class Reader:

@@ -1,6 +1,5 @@
 """The page at `/`, as a person meets it: in headless Chromium, with keyboard and mouse, in both colour schemes, on a phone. Skipped, saying why, where there is no browser."""
 import re
-import shutil
 
 import pytest
 
@@ -10,20 +9,7 @@ from trials import service
 try: from playwright.sync_api import TimeoutError as PlaywrightTimeout
 except ImportError: PlaywrightTimeout = TimeoutError
 
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
 KEY = "a-key-for-this-page-1"
-
-
-@pytest.fixture(scope="module")
-def browser():
-    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if path is None: pytest.skip("no Chromium on this machine: apt-get install chromium")
-    with api.sync_playwright() as p:
-        try: found = p.chromium.launch(executable_path=path, args=FLAGS)
-        except api.Error as error: pytest.skip(f"Chromium does not start here: {str(error).splitlines()[0]}")
-        yield found
-        found.close()
 
 
 @pytest.fixture(scope="module")

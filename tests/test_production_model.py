@@ -6,15 +6,14 @@ import warnings
 
 import numpy as np
 import pytest
-from sklearn.ensemble import ExtraTreesRegressor, GradientBoostingRegressor, HistGradientBoostingRegressor, RandomForestRegressor
-from sklearn.neural_network import MLPClassifier, MLPRegressor
+from sklearn.ensemble import GradientBoostingRegressor, RandomForestRegressor
+from sklearn.neural_network import MLPRegressor
 
 from conftest import ROOT
+from little import NAMES, TARGETS, little_pool, little_rows
 from smart_money.ensemble import BudgetEnsembleModel
 from smart_money.inference import ModelOptimizer, Packed, pack_any, quantise
 from smart_money.persistence import Metadata, load_artifact, save_artifact
-
-NAMES, TARGETS = ("income", "last_food", "last_total", "age", "state"), ("food", "total")
 
 SCRIPT = """
 import json, sys, numpy as np
@@ -31,19 +30,12 @@ print(json.dumps([served.report.kernel, refused]))
 
 
 @pytest.fixture(scope="module")
-def rows():
-    rng = np.random.default_rng(0)
-    income, last = rng.lognormal(8, .5, 400), rng.lognormal(6, .7, (400, 2))
-    X = np.column_stack([income, last, rng.uniform(18, 90, 400), rng.integers(0, 4, 400)])
-    y = np.where(rng.random((400, 2)) < .3, last, last * rng.lognormal(0, .4, (400, 2)))
-    X[rng.random(X.shape) < .2] = np.nan
-    return X, y
+def rows(): return little_rows()
 
 
 @pytest.fixture(scope="module", params=["pool", "specification"])
 def packed(rows, request):
-    learners = dict(gradient_boosting=HistGradientBoostingRegressor(loss="absolute_error", max_iter=10), random_forest=ExtraTreesRegressor(10, min_samples_leaf=10), neural_network=MLPClassifier((16,), max_iter=5),
-                    last_features=(1, 2), amount_features=(0, 1, 2), code_features=(4,), profile_features=(0, 3, 4), n_bins=10, mean_learners=())
+    learners = little_pool() | dict(mean_learners=())
     if request.param == "specification":
         learners = dict(preset="specification", gradient_boosting=GradientBoostingRegressor(n_estimators=10), random_forest=RandomForestRegressor(10), neural_network=MLPRegressor(hidden_layer_sizes=(16,), max_iter=5))
     with warnings.catch_warnings():
