@@ -128,6 +128,7 @@ def _solve(
     upper: np.ndarray, # Largest budgets, shape (n, C)
 ) -> tuple: # Budgets (n, C) and price of money (n,)
     "Best budgets and the price at which they fit."
+    if hasattr(table, "best_budgets"): return table.best_budgets(available, weights, reserve, lower, upper) # the table of a compiled model
     demand = _Demand(table, weights, lower, upper)
     budget, price = demand(reserve, -_NEAR), reserve.copy()
     rows = np.flatnonzero(budget.sum(1) > available)

@@ -19,7 +19,7 @@ import numpy as np
 
 from .allocation import Allocation, allocate
 from .distributions import QuantileTable
-from .features import FeatureEngineer, histories_from_household, stack_histories
+from .features import FeatureEngineer, histories_from_households
 from .markets import Place, load_market, resolve_location, unknown_location_warning
 from .schema import CATEGORIES, CATEGORY_NAMES, Expense, Household, InputError, Preferences, Problem, UserProfile, parse
 
@@ -112,7 +112,7 @@ def plan_budgets(
     demands: Demands, # What is asked of the plans
 ) -> PlanTable: # Plans
     "Best budgets under a forecast, to the cent, with chances and effects."
-    spending, total = QuantileTable(table.levels, np.ascontiguousarray(table.values[:, :-1])), table[:, -1]
+    spending, total = table[:, :-1].contiguous(), table[:, -1]
     a = allocate(spending, demands.income - demands.savings, weights=demands.weights, reserve_price=demands.reserve_price,
                  lower=demands.lower, upper=demands.upper, income=demands.income)
     kept = demands.income - a.budget.sum(1)
@@ -203,21 +203,19 @@ class BudgetPlan:
 def _money(amount, currency):
     return f"{amount:,.2f}{' ' + currency if currency else ''}"
 
-def _explain(budget, chance, weight, price, lower, upper, locked, forecast, currency):
-    expected = f"Expected {_money(forecast.low, currency)} to {_money(forecast.high, currency)}, median {_money(forecast.median, currency)}."
-    covered = f"The budget holds in {chance:.0%} of months."
-    at = lambda bound: abs(budget - bound) < 1.5 * CENT
+def _explain(budget, chance, weight, price, lower, upper, locked, forecast, unit):
     if locked:
         reason, why = "locked", "You set this budget."
-    elif at(lower) and lower > 0:
-        reason, why = "minimum", f"Your minimum: at the price of money, {price:.2f}, it would be lower."
-    elif at(upper):
-        reason, why = "maximum", f"Your maximum: at the price of money, {price:.2f}, it would be higher."
+    elif lower > 0 and abs(budget - lower) < 1.5 * CENT:
+        reason, why = "minimum", f"Your minimum: at the price of money, {price}, it would be lower."
+    elif abs(budget - upper) < 1.5 * CENT:
+        reason, why = "maximum", f"Your maximum: at the price of money, {price}, it would be higher."
     elif budget == 0:
-        reason, why = "left out", f"Its first unit avoids less hurt than the price of money, {price:.2f}."
+        reason, why = "left out", f"Its first unit avoids less hurt than the price of money, {price}."
     else:
-        reason, why = "price", f"One more unit would avoid {price:.2f} of hurt here, as everywhere else."
-    return Explanation(budget, chance, weight, reason, f"{expected} {why} {covered}")
+        reason, why = "price", f"One more unit would avoid {price} of hurt here, as everywhere else."
+    expected = f"Expected {forecast.low:,.2f}{unit} to {forecast.high:,.2f}{unit}, median {forecast.median:,.2f}{unit}."
+    return Explanation(budget, chance, weight, reason, f"{expected} {why} The budget holds in {chance:.0%} of months.")
 
 def _recommend(category, explanation, forecast, effect, currency):
     change = round(explanation.budget - forecast.mean, 2)
@@ -273,8 +271,9 @@ def _engineer_for(targets, feature_names):
 
 def _forecasts(table):
     "Forecast records by household, shape (n, C + 1)."
-    found = np.stack([table.mean(), table.median(), *table.interval(0.8)], axis=-1)
-    return [[Forecast(*(round(v, 2) for v in values)) for values in home] for home in found.tolist()]
+    (middle, low), (upper_middle, high) = (np.moveaxis(table.quantile(p, side), -1, 0) for p, side in (((.5, .1), "left"), ((.5, .9), "right"))) # as `median` and `interval` read them
+    found = np.stack([table.mean(), (middle + upper_middle) / 2, low, high], axis=-1).round(2)
+    return [[Forecast(*values) for values in home] for home in found.tolist()]
 
 # %% ../nbs/54_budgeting.ipynb #08fc3e3e
 class BudgetOptimizer:
@@ -332,8 +331,7 @@ class BudgetOptimizer:
     ) -> QuantileTable: # Distributions by category and, last, of the total, shape (n, C + 1), currency per month
         "What these households will spend if nothing changes."
         engineer = self._engineer()
-        histories = [histories_from_household(h.user_profile, h.expenses, period, categories=engineer.categories) for h in households]
-        return self.model.predict_distribution(engineer.transform(histories[0] if len(histories) == 1 else stack_histories(histories)))
+        return self.model.predict_distribution(engineer.transform(histories_from_households(households, period, categories=engineer.categories)))
 
     def _engineer(self):
         "The feature engineer that speaks the model's language."
@@ -357,17 +355,16 @@ def _build_plan(i, home, place, categories, forecasts, demands, plans):
     "One household's plan from the arrays of all."
     a, (currency, market) = plans.allocation, _currency(home.user_profile, place)
     *forecasts, total = forecasts
-    budget, chance, effect = plans.budget[i].tolist(), plans.chance[i].tolist(), np.round(plans.effect[i], 2).tolist()
-    price = float(a.price[i]) if np.isfinite(a.price[i]) else float(demands.weights[i].max())
-    why = {c: _explain(b, p, float(w), price, lo, hi, lock, f, currency) for c, b, p, w, lo, hi, lock, f in
-           zip(categories, budget, chance, demands.weights[i], demands.lower[i], demands.upper[i], demands.locked[i], forecasts)}
-    worth_saying = max(demands.income[i] / 1000, CENT)
+    budget, chance, effect, weights, lower, upper, locked = (x[i].tolist() for x in (plans.budget, plans.chance, plans.effect.round(2), demands.weights, demands.lower, demands.upper, demands.locked))
+    income, savings, confidence, price = float(demands.income[i]), float(plans.savings[i]), float(plans.confidence[i]), float(a.price[i])
+    said, unit = f"{price if np.isfinite(price) else max(weights):.2f}", f" {currency}" if currency else ""
+    why = {c: _explain(b, p, w, said, lo, hi, lock, f, unit) for c, b, p, w, lo, hi, lock, f in zip(categories, budget, chance, weights, lower, upper, locked, forecasts)}
+    worth_saying = max(income / 1000, CENT)
     movable = [c not in CATEGORIES or not CATEGORIES[c].fixed for c in categories] # a rent cannot be changed by next month
     advice = [_recommend(c, why[c], f, e, currency) for c, f, e, free in zip(categories, forecasts, effect, movable)
               if free and e >= worth_saying and why[c].reason != "locked"]
-    confidence = float(plans.confidence[i])
     return BudgetPlan(
-        float(demands.income[i]), currency, market, dict(zip(categories, budget)), float(plans.savings[i]), confidence,
+        income, currency, market, dict(zip(categories, budget)), savings, confidence,
         ShadowPrice(float(a.price_left[i]), float(a.price_right[i])), Forecasts(zip(categories, forecasts)), total, bool(a.feasible[i]),
         round(float(a.shortfall[i]), 2), float(demands.savings[i]), tuple(sorted(advice, key=lambda r: -r.effect)), why,
         tuple(_notes(confidence, a, i, demands, total, place, home.user_profile, currency)))

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['PERCENTILES', 'PLACE_FACTS', 'HISTORY_KINDS', 'CAREER', 'AGES', 'GOALS', 'ITEM_NAMES', 'NAMED_RATIOS', 'FAMILIES',
-           'INCOME_FEATURES', 'EXPENSE_FEATURES', 'SURVEY_AMOUNTS', 'BLOCK', 'Histories', 'stack_histories',
-           'place_profile', 'item_summary', 'histories_from_household', 'Windows', 'windows_from_panel',
+           'INCOME_FEATURES', 'EXPENSE_FEATURES', 'SURVEY_AMOUNTS', 'BLOCK', 'Histories', 'place_profile',
+           'item_summary', 'histories_from_households', 'histories_from_household', 'Windows', 'windows_from_panel',
            'history_statistics', 'growth_potential', 'life_stage', 'financial_maturity', 'income_features',
            'demographic_features', 'expense_features', 'time_features', 'feature_table', 'FeatureEngineer',
            'mask_histories']
@@ -42,21 +42,6 @@ class Histories:
         cut = lambda columns: {name: values[rows] for name, values in columns.items()}
         return replace(self, spending=self.spending[rows], total=self.total[rows], income=self.income[rows], profile=cut(self.profile),
                        items=cut(self.items), month=self.month[rows], months_covered=self.months_covered[rows])
-
-# %% ../nbs/31_features.ipynb #5e8ee12f
-def _stack_columns(columns, lengths):
-    "Concatenate dictionaries of arrays, NaN where one lacks a name."
-    names = dict.fromkeys(name for c in columns for name in c)
-    return {name: np.concatenate([c[name] if name in c else np.full(n, np.nan) for c, n in zip(columns, lengths)]) for name in names}
-
-
-def stack_histories(
-    histories: list[Histories], # With the same categories, length and step
-) -> Histories: # All households, in order
-    "Put several `Histories` into one."
-    first, lengths = histories[0], [len(h) for h in histories]
-    arrays = {name: np.concatenate([getattr(h, name) for h in histories]) for name in ("spending", "total", "income", "month", "months_covered")}
-    return replace(first, **arrays, **{name: _stack_columns([getattr(h, name) for h in histories], lengths) for name in ("profile", "items")})
 
 # %% ../nbs/31_features.ipynb #f1d7134d
 PERCENTILES = ("income_percentile_national", "income_percentile_age_group", "income_percentile_location")
@@ -115,7 +100,8 @@ def _spending_table(expenses, target, n_periods, categories):
     habit, column = {}, {name: i for i, name in enumerate(categories)}
     for e in expenses:
         if e.date is None and e.frequency != "once": habit[e.category] = habit.get(e.category, 0.0) + e.monthly_amount
-    table = np.array([[habit.get(c, np.nan) for c in categories]] * n_periods)
+    table = np.empty((n_periods, len(categories)))
+    table[:] = [habit.get(c, np.nan) for c in categories]
     events = [(n_periods - target + _month_number(e.date), column[e.category], e.amount) for e in expenses if e.date is not None]
     ledger = max(min((when for when, _, _ in events), default=0), 0)
     for c in {c for _, c, _ in events}: table[ledger:, c] = np.nan_to_num(table[ledger:, c])
@@ -139,15 +125,22 @@ def item_summary(
     values = (float(n), m2, skewness, concentration, max(amounts, default=np.nan), *counts)
     return dict(zip(ITEM_COLUMNS, values if n else [np.nan] * len(values)))
 
-# %% ../nbs/31_features.ipynb #a3f9631c
-def _household_profile(user):
-    "The profile of one household as arrays of one; everything is unknown of nobody (None)."
-    names = ("monthly_income", "age", "household_size", "savings_goal")
-    values = [getattr(user, name, None) for name in names]
-    values += [None, None] if user is None else [RISK_TOLERANCES.index(user.risk_tolerance), INVESTMENT_EXPERIENCES.index(user.investment_experience)]
-    numbers = dict(zip((*names, "risk_tolerance", "investment_experience"), np.array([values], float).T))
-    words = getattr(user, "location", None), getattr(user, "market", None)
-    return numbers | place_profile([words], np.zeros(1, int), numbers["monthly_income"], numbers["age"])
+# %% ../nbs/31_features.ipynb #3b196988
+_NUMBERS = ("monthly_income", "age", "household_size", "savings_goal", "risk_tolerance", "investment_experience")
+
+
+def _numbers_of(user):
+    "The numbers of one profile; nothing is known of nobody (None)."
+    if user is None: return (np.nan,) * len(_NUMBERS)
+    return (user.monthly_income, user.age, user.household_size, user.savings_goal, RISK_TOLERANCES.index(user.risk_tolerance), INVESTMENT_EXPERIENCES.index(user.investment_experience))
+
+
+def _profile_columns(users):
+    "Profiles as arrays of shape (n,)."
+    numbers = dict(zip(_NUMBERS, np.array([_numbers_of(user) for user in users], float).T))
+    words = [(getattr(user, "location", None), getattr(user, "market", None)) for user in users]
+    place = {pair: i for i, pair in enumerate(dict.fromkeys(words))}
+    return numbers | place_profile(list(place), np.array([place[pair] for pair in words]), numbers["monthly_income"], numbers["age"])
 
 
 def _check_categories(expenses, categories):
@@ -155,17 +148,39 @@ def _check_categories(expenses, categories):
     if unknown: raise InputError(*(Problem(f"expenses[{i}].category", c, f"a category of this model: {', '.join(categories)}") for i, c in unknown))
 
 
-def _one_history(user, expenses, target, n_periods, categories):
-    "The arrays of one household from checked records."
+def _recent(expenses, target, n_periods, categories):
+    "What the checked expenses of one household say: its spending table, and the summary of its last month's payments."
     _check_categories(expenses, categories)
     seen = [e for e in expenses if e.date is None or _month_number(e.date) < target]
     latest = [e for e in seen if e.date is None or _month_number(e.date) == target - 1]
-    items = item_summary([e.amount for e in latest], [e.frequency for e in latest if e.date is None])
-    spending, income = _spending_table(seen, target, n_periods, categories), np.full(n_periods, np.nan)
-    past = (getattr(user, "income_history", None) or ())[-n_periods:]
-    if past: income[-len(past):] = past
-    return Histories(tuple(categories), spending[None], spending.sum(1)[None], income[None], _household_profile(user),
-                     dict(zip(items, np.array([list(items.values())]).T)), np.array([target % 12 + 1.0]), np.ones(1))
+    return _spending_table(seen, target, n_periods, categories), item_summary([e.amount for e in latest], [e.frequency for e in latest if e.date is None])
+
+
+def _histories_of(users, expenses, targets, n_periods, categories):
+    "The arrays of n households from checked records."
+    recent = [_recent(e, target, n_periods, categories) for e, target in zip(expenses, targets)]
+    spending, income = np.array([table for table, _ in recent]), np.full((len(recent), n_periods), np.nan)
+    for row, user in zip(income, users):
+        past = (getattr(user, "income_history", None) or ())[-n_periods:]
+        if past: row[-len(past):] = past
+    items = np.array([list(summary.values()) for _, summary in recent]).T
+    return Histories(tuple(categories), spending, spending.sum(2), income, _profile_columns(users), dict(zip(ITEM_COLUMNS, items)),
+                     np.array(targets) % 12 + 1.0, np.ones(len(recent)))
+
+
+def histories_from_households(
+    households: list[Household], # n checked households, n > 0
+    period: dt.date | None = None, # Any day of the month to forecast; later expenses are not looked at
+    *,
+    today: dt.date | None = None, # Stands for the present day where nothing is dated
+    n_periods: int = 13, # Months of history, L
+    categories: tuple[str, ...] = CATEGORY_NAMES, # Categories of the model
+) -> Histories: # n households, in order
+    """What households told us.
+
+    Raises `InputError` for an expense in a category that is none of the model's."""
+    expenses = [h.expenses for h in households]
+    return _histories_of([h.user_profile for h in households], expenses, [_target_month(e, period, today) for e in expenses], n_periods, categories)
 
 
 def histories_from_household(
@@ -181,7 +196,7 @@ def histories_from_household(
 
     Raises `InputError`, naming every problem, if the input breaks a rule of the schema."""
     home = parse(Household, {"user_profile": user_profile, "expenses": tuple(expenses)}, "household")
-    return _one_history(home.user_profile, home.expenses, _target_month(home.expenses, period, today), n_periods, categories)
+    return histories_from_households([home], period, today=today, n_periods=n_periods, categories=categories)
 
 # %% ../nbs/31_features.ipynb #0725540f
 @dataclass(frozen=True)
@@ -584,7 +599,7 @@ class FeatureEngineer:
     ) -> dict[str, float]: # Feature → value
         "Expense features of one household."
         expenses = [parse(Expense, e, f"expenses[{i}]") for i, e in enumerate(expenses)]
-        features = _household_features(_one_history(None, expenses, _target_month(expenses, None, None), 13, self.categories))
+        features = _household_features(_histories_of([None], [expenses], [_target_month(expenses, None, None)], 13, self.categories))
         return {name: features[name] for name in (*EXPENSE_FEATURES, *(f"ratio_{c}" for c in self.categories))}
 
     def create_features(self,

@@ -268,7 +268,7 @@ def prepare_lesson(
     categories = tuple(t for t in optimizer.model.spec["targets"] if t != TOTAL)
     _row(overrides, categories, np.nan, "overrides")
     demands = gather_demands([home], categories)
-    table = QuantileTable(forecast.levels, np.ascontiguousarray(forecast.values[:, :len(categories)]))
+    table = forecast[:, :len(categories)].contiguous()
     def learn(state):
         return learn_weights(adapt_weights(state, categories), table, overrides, float((demands.income - demands.savings)[0]), reserve_price=float(demands.reserve_price[0]),
                              lower=demands.lower, upper=demands.upper, stated=home.preferences.weights)

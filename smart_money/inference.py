@@ -447,8 +447,7 @@ class CompiledPool(PackedModel):
         cell = self.calibration_.cells(X) if self.calibration_ else np.zeros(len(X), int)
         c = np.ascontiguousarray
         self._kernels.pool(c(last), c(location), c(ridge), self._forest(S), c(self._network(self.network_dense_(S))), c(self.weights_, float), self._points, self._ridge_shares, REACH, c(self.lowest_, float), c(scale), self._read, cell, out)
-        return QuantileTable(LEVELS, out)
-
+        return self._kernels.CompiledTable(LEVELS, out)
 
 
 class CompiledLiteral(PackedLiteral):

@@ -345,7 +345,7 @@ class StackedForecaster:
         "Predictive distribution of every target."
         X = self._checked(X)
         tables = [self._table(X[i:i + chunk]) for i in range(0, len(X), chunk)]
-        return QuantileTable._trusted(tables[0].levels, np.concatenate([t.values for t in tables]))
+        return tables[0]._trusted(tables[0].levels, np.concatenate([t.values for t in tables]))
 
 # %% ../nbs/32_pooling.ipynb #d1c5680b
 def crps_matrix(

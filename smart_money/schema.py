@@ -298,7 +298,7 @@ class Household(Record):
     "A household file, and the body of a request: who, what was spent, what is wanted."
     user_profile: UserProfile = Field(description="a table with at least monthly_income and age")
     expenses: tuple[Expense, ...] = Field((), description="a list of tables {category, amount, frequency}")
-    preferences: Preferences = Field(Preferences(), description="a table with savings_goal, locked, minimum, maximum, weights")
+    preferences: Preferences = Field(default_factory=Preferences, description="a table with savings_goal, locked, minimum, maximum, weights")
 
 # %% ../nbs/00_schema.ipynb #c212a6ea
 def _path(loc: tuple) -> str:
