@@ -75,7 +75,6 @@ class Service:
 
     async def start(self): # Returns at once; the model may take longer
         "Begin to load what is missing."
-        self.planner.start()
         if self.store is None: self.store = await asyncio.get_running_loop().run_in_executor(self.store_pool, open_store, self.settings)
         if self.planner.model is None: self._loading = asyncio.ensure_future(self._load())
 
@@ -91,7 +90,6 @@ class Service:
 
     def stop(self): # Returns once all threads have ended
         "End the threads and close the store."
-        self.planner.stop()
         for pool in (self.work_pool, self.store_pool): pool.shutdown(cancel_futures=True)
         if self._ours and self.store: self.store.close()
 
@@ -252,7 +250,7 @@ async def optimize_budget(
 ) -> Response: # A `BudgetResponse`
     "Budgets per category, their confidence, and what to change."
     service = _service(request)
-    plan, model = await service.planner.plan(await _with_lessons(service, body), service.settings.timeout)
+    plan, model = await service.planner.plan(await _with_lessons(service, body))
     return json_answer(budget_answer(plan, model.version))
 
 @api.post("/api/v1/budget/optimize/batch", response_model=BatchResponse, responses=problems(*WITH_BODY), tags=["budget"], summary="Plan many households' next month")

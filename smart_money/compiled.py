@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['jit', 'GROUP', 'NODE', 'NO_MASS', 'SAME_PLACE', 'LARGEST_SHARE_OF_ATOMS', 'NEAR', 'as_records', 'double_inputs',
            'walk_group', 'find_leaves', 'add_leaves', 'count_leaves', 'network_shares', 'without_repeats', 'merge',
-           'place_knots', 'read_levels', 'pool', 'add_layer', 'ensemble', 'knots_below', 'level_at', 'read_sides',
-           'read_excess', 'buy', 'jump_between', 'share_out', 'search_price', 'spread', 'CompiledTable']
+           'place_knots', 'read_levels', 'as_amounts', 'pool', 'add_layer', 'ensemble', 'knots_below', 'level_at',
+           'read_sides', 'read_excess', 'buy', 'jump_between', 'share_out', 'search_price', 'spread', 'CompiledTable']
 
 # %% ../nbs/39_compiled.ipynb #dcfbbb05
 import math
@@ -178,35 +178,32 @@ def without_repeats(
 # %% ../nbs/39_compiled.ipynb #70a7fbd7
 @jit
 def merge(
-    reference, # Of each run, shape (R,)
-    points, # Residuals of each run, ascending, shape (R, P)
-    share, # Shares of the bins of each run, shape (R, B)
+    place, weight, # Points of each run, ascending, inf behind the last, and their mass, shape (R, P + 1)
     runs, # Runs in use
-    atoms, # Places of the atoms, ascending, shape (4,)
-    atom_mass, # Their mass, shape (4,)
+    atoms, atom_mass, # Places of the atoms, ascending, inf behind the last, and their mass, shape (5,)
+    head, at, # Room for the next point of each run, shape (R,)
     value, mass, high, is_atom, # Points with mass, their mass and the mass up to them, written
 ): # Points written, and the mass of all
     "Merge the runs and the atoms."
-    P, m = points.shape[1], points.shape[1] // share.shape[1]
-    head, at = np.zeros(len(reference), np.int64), np.empty(len(reference))
-    for r in range(runs): at[r] = reference[r] + points[r, 0]
-    a, kept, total = 0, 0, 0.0
-    for _ in range(runs * P + 4):
-        best, which = atoms[a] if a < 4 else np.inf, -1
+    for r in range(runs): head[r], at[r] = 0, place[r, 0]
+    a, kept, total, atom = 0, 0, 0.0, atoms[0]
+    while True:
+        best, which = atom, -1
         for r in range(runs):
             if at[r] < best: best, which = at[r], r
-        if which < 0:
+        if which >= 0:
+            w = weight[which, head[which]]
+            head[which] += 1
+            at[which] = place[which, head[which]]
+        elif a < len(atoms) - 1:
             w = atom_mass[a]
             a += 1
-        else:
-            w = share[which, head[which] // m] / m
-            head[which] += 1
-            at[which] = reference[which] + points[which, head[which]] if head[which] < P else np.inf
+            atom = atoms[a]
+        else: return kept, total
         total += w
         if w > NO_MASS:
             value[kept], mass[kept], high[kept], is_atom[kept] = best, w, total, which < 0
             kept += 1
-    return kept, total
 
 # %% ../nbs/39_compiled.ipynb #57d6c399
 @jit
@@ -217,7 +214,8 @@ def place_knots(
     knot, # Level at which each point is reached, written
 ):
     "Half of a point's mass lies below it; points at one place share theirs, and an atom's begins and ends there."
-    for j in range(kept): knot[j] = (high[j] - mass[j] / 2) / total
+    share = 1 / total
+    for j in range(kept): knot[j] = (high[j] - mass[j] / 2) * share
     j = 0
     while j < kept - 1:
         if value[j + 1] - value[j] < SAME_PLACE:
@@ -225,7 +223,7 @@ def place_knots(
             while j < kept - 1 and value[j + 1] - value[j] < SAME_PLACE:
                 j += 1
                 atomic = atomic or is_atom[j]
-            bottom, top = (high[first] - mass[first]) / total, high[j] / total
+            bottom, top = (high[first] - mass[first]) * share, high[j] * share
             for q in range(first, j + 1): knot[q] = (bottom + top) / 2
             if atomic: knot[first], knot[j] = bottom, top
         j += 1
@@ -236,19 +234,33 @@ def read_levels(
     value, knot, kept, # Points and their levels
     levels, # Levels wanted, ascending, shape (K,)
     lowest, # What nothing can fall below
-    scale, # Scale of the signed logarithm, currency
-    out, # Quantiles, currency, shape (K,), written
+    out, # Quantiles, still logarithms, shape (K,), written
 ):
-    "Quantiles at the levels, out of the logarithm."
-    j, before, amount = 0, np.nan, -np.inf
+    "Quantiles at the levels."
+    j, x = 0, -np.inf
     for q in range(len(levels)):
         while j < kept and knot[j] < levels[q]: j += 1
         above, below = min(j, kept - 1), kept - 1 if levels[q] >= 1 else max(j - 1, 0)
         width = knot[above] - knot[below]
         part = min(max((levels[q] - knot[below]) / (width if width > 0 else 1.0), 0.0), 1.0)
-        x = max(value[below] + part * (value[above] - value[below]), lowest)
-        if x != before: amount = max(amount, math.copysign(scale * math.expm1(abs(x)), x))
-        before, out[q] = x, amount
+        x = max(x, value[below] + part * (value[above] - value[below]), lowest)
+        out[q] = x
+
+
+@jit
+def as_amounts(
+    out, # Signed logarithms, nondecreasing along the last axis, shape (n, T, K); replaced by amounts, currency
+    grown, # expm1 of their sizes, same shape
+    scale, # Scale of the signed logarithm, shape (n,), currency
+):
+    "Out of the logarithm; rounding must not turn the order of two neighbours."
+    n, T, K = out.shape
+    for i in range(n):
+        for t in range(T):
+            amount = -np.inf
+            for q in range(K):
+                amount = max(amount, math.copysign(scale[i] * grown[i, t, q], out[i, t, q]))
+                out[i, t, q] = amount
 
 # %% ../nbs/39_compiled.ipynb #b21057b8
 @jit
@@ -263,16 +275,16 @@ def pool(
     ridge_shares, # Shares of the ridge without and with a history, shape (2, T, B + 2)
     reach, # How far the last amount may lead away from the location
     lowest, # What nothing can fall below, shape (T,)
-    scale, # Scale of the signed logarithm, shape (n,), currency
     read_at, # Levels of the pool to read, shape (cells, T, K)
     cell, # Which of them for each row, shape (n,)
-    out, # Quantiles, currency, shape (n, T, K), written
+    out, # Quantiles, still logarithms, shape (n, T, K), written
 ):
     "Mix the families and tabulate the quantiles."
     (n, T), C, P = last.shape, ridge_shares.shape[2], points.shape[2]
     B, M = C - 2, 3 * P + 4
-    reference, run_points, share, shares = np.empty(3), np.empty((3, P)), np.empty((3, B)), np.empty(C)
-    atoms, atom_mass, is_atom = np.empty(4), np.empty(4), np.empty(M, np.bool_)
+    m = P // B
+    place, weight, shares, head, at = np.empty((3, P + 1)), np.empty((3, P + 1)), np.empty(C), np.empty(3, np.int64), np.empty(3)
+    atoms, atom_mass, is_atom = np.full(5, np.inf), np.zeros(5), np.empty(M, np.bool_)
     value, mass, high, knot = np.empty(M), np.empty(M), np.empty(M), np.empty(M)
     for i in range(n):
         for t in range(T):
@@ -286,19 +298,22 @@ def pool(
                 if not (family == 2 and weights[1, t] != 0): # the network stands around the same points as boosting
                     around = 0 if family == 0 else 2 if family == 3 else 1
                     held = location[i, t] + min(max(last[i, t] - location[i, t], -reach), reach) if known else location[i, t]
-                    reference[runs] = held if family == 0 else ridge[i, t] if family == 3 else location[i, t]
-                    run_points[runs], share[runs] = points[around, t], 0.0
+                    reference = held if family == 0 else ridge[i, t] if family == 3 else location[i, t]
+                    for k in range(P): place[runs, k] = reference + points[around, t, k]
+                    place[runs, P], weight[runs] = np.inf, 0.0
                     runs += 1
-                for b in range(B): share[runs - 1, b] += shares[b] * weights[family, t]
+                part = weights[family, t] / m
+                for b in range(B):
+                    for k in range(m): weight[runs - 1, b * m + k] += shares[b] * part
                 zero += shares[B] * weights[family, t]
                 same += shares[B + 1] * weights[family, t]
             here = last[i, t] if known else 0.0
             for j in range(4):
                 lower = (j < 2) == (here >= 0)
                 atoms[j], atom_mass[j] = 0.0 if lower else here, zero / 2 if lower else same / 2
-            kept, total = merge(reference, run_points, share, runs, atoms, atom_mass, value, mass, high, is_atom)
+            kept, total = merge(place, weight, runs, atoms, atom_mass, head, at, value, mass, high, is_atom)
             place_knots(value, mass, high, is_atom, kept, total, knot)
-            read_levels(value, knot, kept, read_at[cell[i], t], lowest[t], scale[i], out[i, t])
+            read_levels(value, knot, kept, read_at[cell[i], t], lowest[t], out[i, t])
 
 # %% ../nbs/39_compiled.ipynb #e49099af
 @jit

@@ -446,7 +446,8 @@ class CompiledPool(PackedModel):
         out = np.empty((*last.shape, len(LEVELS)))
         cell = self.calibration_.cells(X) if self.calibration_ else np.zeros(len(X), int)
         c = np.ascontiguousarray
-        self._kernels.pool(c(last), c(location), c(ridge), self._forest(S), c(self._network(self.network_dense_(S))), c(self.weights_, float), self._points, self._ridge_shares, REACH, c(self.lowest_, float), c(scale), self._read, cell, out)
+        self._kernels.pool(c(last), c(location), c(ridge), self._forest(S), c(self._network(self.network_dense_(S))), c(self.weights_, float), self._points, self._ridge_shares, REACH, c(self.lowest_, float), self._read, cell, out)
+        self._kernels.as_amounts(out, np.expm1(np.abs(out)), c(scale)) # numpy's exponential takes eight numbers at a time
         return self._kernels.CompiledTable(LEVELS, out)
 
 

@@ -8,12 +8,11 @@ __all__ = ['SAMPLE', 'fastest', 'LoadedModel', 'load_model', 'Overloaded', 'NotR
 
 # %% ../nbs/73_service.ipynb #41b3e189
 import asyncio
-import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from queue import Empty, SimpleQueue
 from types import MappingProxyType
 
 import numpy as np
@@ -92,87 +91,48 @@ def _why_impossible(model, home):
     except InputError as error: return error
 
 # %% ../nbs/73_service.ipynb #0a12a07e
-class _Ticket:
-    "A household that waits for its plan."
-    __slots__ = ("home", "future", "loop")
-    def __init__(self, home, future, loop): self.home, self.future, self.loop = home, future, loop
-
 class Planner:
-    "Plans households for many callers at once, in a thread of its own."
+    "Plans households for many callers at once, between two turns of the event loop."
     def __init__(self,
         *,
-        batch_size: int = 64, # Most households in one go
+        batch_size: int = 32, # Most households in one go
         max_waiting: int = 512, # Most households that may wait
         observe: Callable[[int], None] = lambda n: None, # Told the size of each batch
     ):
         self.batch_size, self.max_waiting, self.observe = batch_size, max_waiting, observe
-        self.model, self.waiting = None, 0
-        self._tickets, self._thread = SimpleQueue(), None
+        self.model, self._tickets = None, deque()
 
-    def start(self): # Begins to plan
-        "Start the thread."
-        self._thread = threading.Thread(target=self._work, name="planner", daemon=True)
-        self._thread.start()
-
-    def stop(self): # Returns once the thread has ended
-        "Plan what waits, then end."
-        self._tickets.put(None)
-        if self._thread: self._thread.join()
+    @property
+    def waiting(self) -> int: # Households
+        "How many wait."
+        return len(self._tickets)
 
     async def plan(self,
         home: Household, # A checked household
-        timeout: float, # Seconds to wait at most
     ) -> tuple[BudgetPlan, LoadedModel]: # The plan and the model that made it
         """Plan one household.
 
-        Raises `InputError` if it cannot be planned, `NotReady`, `Overloaded` or `TimeoutError` if not now."""
+        Raises `InputError` if it cannot be planned, `NotReady` or `Overloaded` if not now."""
         if self.model is None: raise NotReady
         if self.waiting >= self.max_waiting: raise Overloaded
         loop = asyncio.get_running_loop()
         future = loop.create_future()
-        alarm = loop.call_later(timeout, _give_up, future)
-        self.waiting += 1
-        self._tickets.put(_Ticket(home, future, loop))
-        try: return await future
-        finally:
-            self.waiting -= 1
-            alarm.cancel()
+        if not self._tickets: loop.call_soon(self._work, loop)
+        self._tickets.append((home, future))
+        return await future
 
-    def _work(self):
-        while True:
-            tickets = self._next()
-            if tickets is None: return
-            tickets = [t for t in tickets if not t.future.done()]
-            if not tickets: continue
-            model = self.model
-            self.observe(len(tickets))
-            try: answers = plan_each(model, [t.home for t in tickets])
-            except BaseException as error: answers = [error] * len(tickets) # the thread must live
-            for loop in {t.loop for t in tickets}: _hand_over(loop, [(t, a) for t, a in zip(tickets, answers) if t.loop is loop], model)
-
-    def _next(self):
-        "All that waits, up to the batch size; None to end."
-        tickets = [self._tickets.get()]
-        while tickets[-1] is not None and len(tickets) < self.batch_size:
-            try: tickets.append(self._tickets.get_nowait())
-            except Empty: break
-        if tickets[-1] is None:
-            if len(tickets) == 1: return None
-            self._tickets.put(tickets.pop())
-        return tickets
-
-def _give_up(future):
-    if not future.done(): future.set_exception(TimeoutError())
-
-def _hand_over(loop, answered, model):
-    "Give the answers to those who still wait, in one call."
-    def deliver():
-        for ticket, answer in answered:
-            if ticket.future.done(): continue
-            if isinstance(answer, BaseException): ticket.future.set_exception(answer)
-            else: ticket.future.set_result((answer, model))
-    try: loop.call_soon_threadsafe(deliver)
-    except RuntimeError: pass # the loop has ended, and its callers with it
+    def _work(self, loop):
+        "Plan what waits, up to the batch size; what is left is planned after a turn of the loop."
+        tickets = [self._tickets.popleft() for _ in range(min(len(self._tickets), self.batch_size))]
+        if self._tickets: loop.call_soon(self._work, loop)
+        tickets, model = [t for t in tickets if not t[1].done()], self.model
+        if not tickets: return
+        self.observe(len(tickets))
+        try: answers = plan_each(model, [home for home, _ in tickets])
+        except Exception as error: answers = [error] * len(tickets)
+        for (_, future), answer in zip(tickets, answers):
+            if isinstance(answer, Exception): future.set_exception(answer)
+            else: future.set_result((answer, model))
 
 # %% ../nbs/73_service.ipynb #8f5372b2
 @dataclass(frozen=True)

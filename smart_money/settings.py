@@ -80,7 +80,7 @@ class Settings(BaseSettings):
     max_depth: int = Field(16, ge=4, le=100, description="the deepest nesting of a body, 4 to 100")
     max_batch: int = Field(1_000, ge=1, le=100_000, description="the most households in one batch request, 1 to 100,000")
     max_waiting: int = Field(512, ge=1, le=100_000, description="the most requests that may wait for the model; further ones are sent away (503)")
-    batch_size: int = Field(64, ge=1, le=4096, description="the most waiting requests that the model answers in one go, 1 to 4096")
+    batch_size: int = Field(32, ge=1, le=4096, description="the most waiting requests that the model answers in one go, 1 to 4096")
     timeout: float = Field(15.0, gt=0, le=600, description="seconds that an answer, or a body on its way in, may take, above 0 and at most 600")
     latency_limit_ms: float = Field(250.0, gt=0, description="median latency of a plan above which the model counts as unhealthy, milliseconds")
     drain: float = Field(1.0, ge=0, le=600, description="seconds between being told to stop and listening no more, 0 to 600: time for balancers to notice")
