@@ -207,6 +207,7 @@ class Metrics:
         self.open = Gauge("smart_money_requests_open", "Requests being answered.", registry=self.registry)
         self.batch = Histogram("smart_money_batch_households", "Households planned in one go.", registry=self.registry, buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256))
         self.waiting = Gauge("smart_money_plans_waiting", "Households that wait for the model.", registry=self.registry)
+        self.again = Gauge("smart_money_plans_again", "Plans answered from memory, since the same had been asked.", registry=self.registry)
         self.model = Gauge("smart_money_model", "The model that answers: 1.", ("version",), registry=self.registry)
         self.ready = Gauge("smart_money_ready", "Whether requests can be answered.", registry=self.registry)
         self._children = {}

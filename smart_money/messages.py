@@ -7,16 +7,18 @@ __all__ = ['UserKey', 'Months', 'EXAMPLES', 'NotAvailable', 'NOT_AVAILABLE', 'Bu
            'SpendingAnalysisRequest', 'FeedbackRequest', 'PriceModel', 'ExplanationModel', 'BudgetResponse',
            'BatchResponse', 'SpendingAnalysisResponse', 'ImportResponse', 'FeedbackResponse',
            'ModelPerformanceResponse', 'HealthChecks', 'HealthCheckResponse', 'ReloadResponse', 'ErasureResponse',
-           'StateResponse', 'budget_answer']
+           'StateResponse', 'budget_answer', 'as_json', 'answer_requests', 'with_lessons']
 
 # %% ../nbs/74_messages.ipynb #83fc6d86
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
+from pydantic_core import to_json
+
 from .budgeting import BudgetPlan, Forecast, Recommendation
-from .feedback import MAX_USER_ID, Feedback
-from .schema import Date, Household, Record, Transaction, Whole
-from .service import SAMPLE
+from .feedback import MAX_USER_ID, Feedback, UserWeights, with_weights
+from .schema import Date, Household, InputError, Record, Transaction, Whole, parse
+from .service import SAMPLE, LoadedModel, plan_each
 
 # %% ../nbs/74_messages.ipynb #66d37f87
 UserKey = Annotated[str, Field(min_length=1, max_length=MAX_USER_ID, pattern=r"^[A-Za-z0-9._:-]+$")]
@@ -177,6 +179,35 @@ def budget_answer(
     model_version: str, # Who made it
 ) -> dict: # Fields of a `BudgetResponse`
     "A plan as an answer."
-    return dict(success=plan.feasible or plan.savings >= 0, optimized_budget=plan.budget, confidence_score=plan.confidence, recommendations=plan.recommendations, income=plan.income, currency=plan.currency,
-                market=plan.market, savings=plan.savings, savings_goal=plan.savings_goal, feasible=plan.feasible, shortfall=plan.shortfall, forecast=plan.forecast, total_forecast=plan.total_forecast,
-                shadow_price=plan.shadow_price._asdict(), explanations=plan.explanations, notes=plan.notes, expected_saving=plan.expected_saving, model_version=model_version)
+    by_category = lambda records: {c: vars(r) for c, r in records.items()} # tables are written three times as fast as records
+    return dict(success=plan.feasible or plan.savings >= 0, optimized_budget=plan.budget, confidence_score=plan.confidence, recommendations=[vars(r) for r in plan.recommendations], income=plan.income, currency=plan.currency,
+                market=plan.market, savings=plan.savings, savings_goal=plan.savings_goal, feasible=plan.feasible, shortfall=plan.shortfall, forecast=by_category(plan.forecast), total_forecast=vars(plan.total_forecast),
+                shadow_price=plan.shadow_price._asdict(), explanations=by_category(plan.explanations), notes=plan.notes, expected_saving=plan.expected_saving, model_version=model_version)
+
+def as_json(
+    content: Any, # Dictionaries, lists, dataclasses, numbers
+) -> bytes: # JSON; what is not finite is null
+    "How everything that goes out is written."
+    return to_json(content, inf_nan_mode="null")
+
+# %% ../nbs/74_messages.ipynb #68e02c79
+def answer_requests(
+    model: LoadedModel, # Plans
+    requests: list[tuple[Any, UserWeights | None]], # n bodies of `BudgetRequest`s as JSON has them (or as records), each with the learned weights of its user
+) -> list[bytes | Exception]: # The JSON of a `BudgetResponse`, or why there is none, per request
+    "Check, plan, write."
+    homes = [_household(*request) for request in requests]
+    plans = iter(plan_each(model, [h for h in homes if not isinstance(h, Exception)]))
+    found = [h if isinstance(h, Exception) else next(plans) for h in homes]
+    return [f if isinstance(f, Exception) else as_json(budget_answer(f, model.version)) for f in found]
+
+def _household(body, learned):
+    try: return with_lessons(parse(BudgetRequest, body), learned)
+    except InputError as error: return error
+
+def with_lessons(
+    home: BudgetRequest, # A household
+    learned: UserWeights | None, # What its user's overrides have taught, if anything
+) -> BudgetRequest: # The household, its wishes completed
+    "Put what was learned into a request."
+    return home if learned is None else home.model_copy(update=dict(preferences=with_weights(home.preferences, learned)))

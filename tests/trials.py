@@ -60,7 +60,7 @@ def service(folder, *words, ready=True, **settings):
     "`smart-money serve` on a free port, its data in `folder`; settings by name, as `rate=''`."
     log = Path(folder)/"service.log"
     env = {k: v for k, v in os.environ.items() if not k.startswith("SMART_MONEY_") or k == "SMART_MONEY_CACHE"} | {"PYTHONPATH": str(HERE.parent), "OMP_NUM_THREADS": "1"}
-    env |= {f"SMART_MONEY_{k.upper()}": str(v) for k, v in (dict(data=folder, rate="", model=stored_model()) | settings).items()}
+    env |= {f"SMART_MONEY_{k.upper()}": str(v) for k, v in (dict(data=folder, rate="", model=stored_model(), planners=0) | settings).items()}
     with open(log, "wb") as out:
         process = subprocess.Popen([sys.executable, "-c", "from smart_money.cli import main; main()", "serve", "--port", "0", *words], env=env, stdout=out, stderr=out, cwd=folder)
     running = Running(_announced(process, log), process, log)
@@ -173,7 +173,7 @@ def throughput(seconds=4.0, connections=32, rounds=3):
     "The model behind the whole service beside a trivial route of a bare FastAPI application, in turns; the best round of each."
     rows, best = {}, lambda name, row: rows.__setitem__(name, max(rows.get(name, row), row, key=lambda r: r["per_second"]))
     how = dict(seconds=seconds, connections=connections)
-    with tempfile.TemporaryDirectory() as folder, service(folder) as running, program(TRIVIAL) as bare:
+    with tempfile.TemporaryDirectory() as folder, service(folder, planners=1) as running, program(TRIVIAL) as bare:
         for _ in range(rounds):
             best("trivial, async", measured(bare, "/async", **how))
             best("trivial, in a thread", measured(bare, "/thread", **how))
