@@ -34,7 +34,7 @@ from .listening import GracefulServer, PoliteProtocol, listen, set_up_logging
 from .messages import (EXAMPLES, BatchResponse, BudgetRequest, BudgetResponse, ErasureResponse, FeedbackRequest, FeedbackResponse, HealthCheckResponse, ImportResponse,
                                   ModelPerformanceResponse, ReloadResponse, SpendingAnalysisRequest, SpendingAnalysisResponse, StateResponse, TimePeriod, UserKey, answer_requests, as_json, budget_answer, with_lessons)
 from .schema import InputError, Problem, parse
-from .service import LoadedModel, NotReady, Overloaded, Planner, ProcessPlanner, check_health, load_model, plan_all
+from .service import LoadedModel, NotReady, Overloaded, Planner, ProcessPlanner, check_health, load_model, plan_all, settle
 from .settings import EXTRA, Settings, load_settings, variable
 from .store import Store
 
@@ -90,7 +90,9 @@ class Service:
     async def _load(self):
         try: await self.use(await asyncio.get_running_loop().run_in_executor(self.work_pool, load_model, self.settings.model))
         except Exception as error: _log.error("", extra={"fields": dict(event="the model cannot be loaded", **exception_path(error))})
-        else: _say("ready", model_version=self.planner.model.version)
+        else:
+            settle()
+            _say("ready", model_version=self.planner.model.version)
 
     def drain(self): # Called when the service is told to stop
         "Tell balancers and clients to go elsewhere."
