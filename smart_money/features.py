@@ -57,19 +57,6 @@ def _look_up(location, market):
     return place, home or (place.market and load_market(place.market))
 
 
-def _percentiles(place, market, income, age):
-    "Income percentiles and the market's median for households of one place, shape (4, n)."
-    if market is None: return np.full((4, len(income)), np.nan)
-    there = market.income_percentile(income, region=place.region) if place.region else np.nan * income
-    return np.array([market.income_percentile(income), market.income_percentile(income, age=age), there, np.full(len(income), market.median_income)])
-
-
-def _rows_of(which, n):
-    "The rows of each of n kinds."
-    order = np.argsort(which, kind="stable")
-    return np.split(order, which[order].searchsorted(range(1, n)))
-
-
 def place_profile(
     words: list[tuple], # Distinct pairs of location and market, each a text or None
     which: np.ndarray, # Position in `words` of each household, shape (n,)
@@ -78,11 +65,12 @@ def place_profile(
 ) -> dict[str, np.ndarray]: # An array for each of `PLACE_FACTS`
     "Look up what place and market say about each household."
     known = [_look_up(*pair) for pair in words]
-    facts = np.array([(p.tier, p.cost_index, p.regional_indicator) for p, _ in known], float).reshape(-1, 3).T[:, which]
-    standing = _percentiles(*known[0], income, age) if len(known) == 1 else np.empty((4, len(income)))
-    for (place, market), rows in zip(known, _rows_of(which, len(known)) if len(known) > 1 else ()):
-        standing[:, rows] = _percentiles(place, market, income[rows], age[rows])
-    return dict(zip(PLACE_FACTS, (*facts, *standing)))
+    facts = np.array([(p.tier, p.cost_index, p.regional_indicator, np.nan if m is None else m.median_income) for p, m in known], float).reshape(-1, 4).T[:, which]
+    standing = np.full((3, len(income)), np.nan)
+    for market in {id(m): m for _, m in known if m is not None}.values():
+        rows = np.flatnonzero(np.array([m is market for _, m in known])[which])
+        standing[:, rows] = market.standings(income[rows], age[rows], [p.region for p, _ in known], which[rows])
+    return dict(zip(PLACE_FACTS, (*facts[:3], *standing, facts[3])))
 
 # %% ../nbs/31_features.ipynb #2952a713
 def _month_number(date): return date.year * 12 + date.month - 1

@@ -420,7 +420,8 @@ class CompiledPool(PackedModel):
 
     def _boost(self, name, Z):
         arrays, target, value, start = self._boosted[name]
-        out = np.tile(start, (len(Z), 1))
+        out = np.empty((len(Z), len(start)))
+        out[:] = start
         self._kernels.add_leaves(np.ascontiguousarray(Z), *arrays, target, value, out)
         return out
 

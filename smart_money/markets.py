@@ -196,13 +196,30 @@ class Market:
     ) -> np.ndarray: # Share of households that earn less, 0–1, shape (n,); NaN where not available
         "Where an income stands: in the nation, or in an age group, or in a region."
         if age is not None and region is not None: raise ValueError("Got both age and region, but expected at most one of them.")
-        before, (levels, knots, row_of) = self.before_tax(monthly_income), self._knots
-        if region is not None: rows = np.array([row_of.get(("region", r), -1) for r in ([region] if isinstance(region, str) else region)])
-        elif age is not None:
-            (first, group_rows), ages = self._age_rows, np.atleast_1d(np.asarray(age, float))
-            rows = np.where(np.isfinite(ages), group_rows[np.searchsorted(first, ages, side="right")], -1)
-        else: rows = np.array([row_of.get(("national", self.code), -1)])
+        rows = self._of_regions([region] if isinstance(region, str) else region) if region is not None else self._of_nation() if age is None else self._of_ages(age)
+        return self._standing(self.before_tax(monthly_income), rows)
+
+    def _of_nation(self): return np.array([self._knots[2].get(("national", self.code), -1)])
+
+    def _of_ages(self, age):
+        (first, group_rows), ages = self._age_rows, np.atleast_1d(np.asarray(age, float))
+        return np.where(np.isfinite(ages), group_rows[np.searchsorted(first, ages, side="right")], -1)
+
+    def _of_regions(self, codes): return np.array([self._knots[2].get(("region", r), -1) for r in codes])
+
+    def _standing(self, before, rows):
+        levels, knots, _ = self._knots
         return _percentile(before, levels, knots, rows) if self.curves else np.full(max(len(before), len(rows)), np.nan)
+
+    def standings(self,
+        monthly_income: np.ndarray, # Take-home per month, shape (n,)
+        age: np.ndarray, # Years, shape (n,)
+        regions: list, # Codes of regions, None where there is none
+        which: np.ndarray, # Position in `regions` of each household, shape (n,)
+    ) -> np.ndarray: # Shares of households that earn less, 0–1, shape (3, n); NaN where not available
+        "Where incomes stand in the nation, in their age group and in their region."
+        before = self.before_tax(monthly_income)
+        return np.array([self._standing(before, rows) for rows in (self._of_nation(), self._of_ages(age), self._of_regions(regions)[which])])
 
     def spending_share(self,
         monthly_income, # Take-home per month, shape (n,) or a number
