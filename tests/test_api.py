@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -18,7 +19,7 @@ import pytest
 import trials
 from conftest import ROOT
 from load import Crowd
-from trials import BROKEN, OPTIMIZE, ask, households, service, stored_model, with_income
+from trials import AS_SERVED, BROKEN, OPTIMIZE, ask, households, service, stored_model, with_income
 
 LONG = bool(os.environ.get("SMART_MONEY_TEST_LONG"))
 KEYS = dict(api_keys="a-key-for-clients-0001,another-key-for-clients", admin_keys="a-key-for-administrators")
@@ -273,11 +274,12 @@ def test_health_is_measured(running):
     assert "smart_money_requests_total" in ask(running, "/metrics")[2].decode()
 
 
-def test_a_reload_drops_nothing_and_a_damaged_model_changes_nothing(tmp_path):
+@pytest.mark.parametrize("planners", [0, 2])
+def test_a_reload_drops_nothing_and_a_damaged_model_changes_nothing(tmp_path, planners):
     import shutil
     source = stored_model()
     shutil.copytree(source, tmp_path/"model")
-    with service(tmp_path, model=tmp_path/"model") as running, ThreadPoolExecutor(5) as pool:
+    with service(tmp_path, model=tmp_path/"model", planners=planners, answer_cache=0) as running, ThreadPoolExecutor(5) as pool:
         version, bodies = running.get("/api/v1/model/health")["model_version"], households(50)
         crowd = Crowd(running.url + OPTIMIZE, bodies, seconds=300, connections=8)
         load = pool.submit(lambda: asyncio.run(crowd.run()))
@@ -290,6 +292,23 @@ def test_a_reload_drops_nothing_and_a_damaged_model_changes_nothing(tmp_path):
         found = load.result()
         assert [r["model_version"] for r in reloads] == [version] * 3 and running.get("/api/v1/model/health")["model_version"] == version
         assert found["dropped"] == 0 and set(found["statuses"]) == {"200"} and found["requests"] > 20
+        end = time.monotonic() + 20
+        while len(running.planners()) > planners and time.monotonic() < end: time.sleep(.1)  # old planners end when they have answered
+        assert len(running.planners()) == planners
+
+
+def test_a_planner_that_is_killed_is_replaced(tmp_path):
+    with service(tmp_path, planners=1, answer_cache=0) as running:
+        (first,) = running.planners()
+        os.kill(first, signal.SIGTERM)  # not its own decision: the service is told to stop, not its planners
+        assert ask(running, OPTIMIZE, HOME)[0] == 200 and running.planners() == [first]
+        os.kill(first, signal.SIGKILL)
+        statuses, end = [], time.monotonic() + 60
+        while (not statuses or statuses[-1] != 200) and time.monotonic() < end:
+            statuses.append(ask(running, OPTIMIZE, HOME)[0])
+            time.sleep(.1)
+        assert set(statuses) <= {200, 503} and statuses[-1] == 200 and len(running.planners()) == 1 and running.planners() != [first]
+        assert running.get("/readyz")["status"] == "ready"
 
 
 # ---- trials ----------------------------------------------------------------------------------------------------------------------------------------
@@ -297,7 +316,7 @@ def test_a_reload_drops_nothing_and_a_damaged_model_changes_nothing(tmp_path):
 @pytest.mark.parametrize("keep_alive", [True, False])
 def test_a_stop_under_load_drops_nothing(tmp_path, keep_alive):
     if LONG and keep_alive: found = trials.stops(20); assert (found["dropped"], found["exit_codes"]) == (0, [0]), found
-    found = trials.stop_once(tmp_path, keep_alive=keep_alive)
+    found = trials.stop_once(tmp_path, keep_alive=keep_alive, **(AS_SERVED if keep_alive else {}))
     assert found["dropped"] == 0 and set(found["statuses"]) == {"200"} and found["requests"] > 10 and found["exit_code"] == 0, found
     assert '"event": "draining"' in (tmp_path/"service.log").read_text()
 
@@ -308,5 +327,5 @@ def test_odd_requests_are_answered_properly():
 
 
 def test_memory_stays_flat():
-    found = trials.memory(50_000) if LONG else trials.memory(1_500, warm=500, steps=3)
+    found = trials.memory(50_000) if LONG else trials.memory(1_500, warm=500, steps=3, answer_cache=2_000_000)
     assert found["growth_mb"] < 12, found

@@ -29,6 +29,7 @@ from load import Crowd
 HERE = Path(__file__).resolve().parent
 if str(HERE.parent) not in sys.path: sys.path.insert(0, str(HERE.parent))
 OPTIMIZE = "/api/v1/budget/optimize"
+AS_SERVED = dict(planners=max(1, min(4, (os.cpu_count() or 1) - 1)))  # as `smart-money serve` takes them, but at least one
 
 
 @dataclass
@@ -40,11 +41,19 @@ class Running:
 
     def get(self, path): return json.loads(urllib.request.urlopen(self.url + path, timeout=60).read())
 
-    def rss(self): return next(int(line.split()[1]) for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines() if line.startswith("VmRSS")) * 1024
+    def planners(self): return [int(p) for thread in Path(f"/proc/{self.process.pid}/task").iterdir() for p in (thread/"children").read_text().split()]
 
-    def cpu(self):
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    def rss(self): return sum(_resident(p) for p in (self.process.pid, *self.planners()))
+
+    def cpu(self): return sum(_processor_time(p) for p in (self.process.pid, *self.planners()))
+
+
+def _resident(pid): return next(int(line.split()[1]) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmRSS")) * 1024
+
+
+def _processor_time(pid):
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def stored_model():
@@ -57,7 +66,7 @@ def stored_model():
 
 @contextlib.contextmanager
 def service(folder, *words, ready=True, **settings):
-    "`smart-money serve` on a free port, its data in `folder`; settings by name, as `rate=''`."
+    "`smart-money serve` on a free port, its data in `folder`; settings by name, as `rate=''`. Unless told otherwise it plans in its own process, which starts sooner."
     log = Path(folder)/"service.log"
     env = {k: v for k, v in os.environ.items() if not k.startswith("SMART_MONEY_") or k == "SMART_MONEY_CACHE"} | {"PYTHONPATH": str(HERE.parent), "OMP_NUM_THREADS": "1"}
     env |= {f"SMART_MONEY_{k.upper()}": str(v) for k, v in (dict(data=folder, rate="", model=stored_model(), planners=0) | settings).items()}
@@ -170,16 +179,17 @@ def measured(running, path, bodies=None, **how):
 
 
 def throughput(seconds=4.0, connections=32, rounds=3):
-    "The model behind the whole service beside a trivial route of a bare FastAPI application, in turns; the best round of each."
+    "The model behind the whole service, on as many processors as it takes here, beside a trivial route of a bare FastAPI application, in turns; the best round of each. What is asked before is asked in the same words."
     rows, best = {}, lambda name, row: rows.__setitem__(name, max(rows.get(name, row), row, key=lambda r: r["per_second"]))
     how = dict(seconds=seconds, connections=connections)
-    with tempfile.TemporaryDirectory() as folder, service(folder, planners=1) as running, program(TRIVIAL) as bare:
-        for _ in range(rounds):
+    with tempfile.TemporaryDirectory() as folder, service(folder, **AS_SERVED) as running, program(TRIVIAL) as bare:
+        for k in range(rounds):
             best("trivial, async", measured(bare, "/async", **how))
             best("trivial, in a thread", measured(bare, "/thread", **how))
             best("/livez of the service", measured(running, "/livez", **how))
-            best("optimize", measured(running, OPTIMIZE, households(), **how))
-            best("optimize, one at a time", measured(running, OPTIMIZE, households(), seconds=seconds, connections=1))
+            best("optimize", measured(running, OPTIMIZE, households(20_000, seed=k), **how))
+            best("optimize, one at a time", measured(running, OPTIMIZE, households(10_000, seed=1000 + k), seconds=seconds, connections=1))
+            best("optimize, asked before", measured(running, OPTIMIZE, households(), **how))
     return rows
 
 
@@ -224,7 +234,7 @@ def literal(seconds=6.0, connections=32):
             return {name: measured(running, path, households(), seconds=seconds, connections=connections) for name, path in (("literal", OPTIMIZE), ("literal, the ensemble alone", "/ensemble"))}
 
 
-def stop_once(folder, *, connections=16, keep_alive=True, drain=1.0):
+def stop_once(folder, *, connections=16, keep_alive=True, drain=1.0, **settings):
     "Tell a service to stop while it is asked as fast as it can."
     async def trial(running):
         crowd = Crowd(running.url + OPTIMIZE, households(100), seconds=60, connections=connections, keep_alive=keep_alive)
@@ -232,27 +242,27 @@ def stop_once(folder, *, connections=16, keep_alive=True, drain=1.0):
         while len(crowd.times) < 50 and not asking.done(): await asyncio.sleep(0.05)
         running.process.send_signal(signal.SIGTERM)
         return await asking
-    with service(folder, drain=drain) as running:
+    with service(folder, drain=drain, **settings) as running:
         found = asyncio.run(trial(running))
         return found | dict(exit_code=running.process.wait(60))
 
 
 def stops(times=20):
-    "Requests answered and dropped over many stops, half of them with a connection per request."
+    "Requests answered and dropped over many stops, half of them with a connection per request, half of them with planners of their own."
     found = []
     for i in range(times):
-        with tempfile.TemporaryDirectory() as folder: found.append(stop_once(folder, keep_alive=i % 2 == 0))
+        with tempfile.TemporaryDirectory() as folder: found.append(stop_once(folder, keep_alive=i % 2 == 0, **(AS_SERVED if i % 4 < 2 else {})))
     statuses = {}
     for f in found:
         for k, n in f["statuses"].items(): statuses[k] = statuses.get(k, 0) + n
     return dict(stops=times, answered=sum(f["requests"] for f in found), dropped=sum(f["dropped"] for f in found), statuses=statuses, exit_codes=sorted({f["exit_code"] for f in found}))
 
 
-def memory(requests=50_000, warm=5_000, steps=10):
-    "Resident memory after each tenth of the requests, MB."
+def memory(requests=50_000, warm=5_000, steps=10, **settings):
+    "Resident memory of the service and its planners after each tenth of the requests, MB; all bodies differ."
     sizes = []
-    with tempfile.TemporaryDirectory() as folder, service(folder) as running:
-        bodies = households()
+    with tempfile.TemporaryDirectory() as folder, service(folder, **AS_SERVED, **settings) as running:
+        bodies = households(20_000)
         load(running.url + OPTIMIZE, bodies, seconds=3600, most=warm)
         for _ in range(steps):
             sizes.append(round(running.rss() / 1e6, 1))
