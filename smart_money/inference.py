@@ -21,7 +21,7 @@ from .caching import BatchProcessor, FeatureCache, PredictionCache, exact_key
 from .distributions import LEVELS, QuantileTable
 from .packing import (ACTIVATIONS, PackedArrays, PackedModel, check_agreement, check_layout, coarse, fixed_point, named, network_outputs, pack, probe_rows, restored)
 from .pooling import REACH, Dense
-from .trees import Boosters, Trees, check_trees, group_trees, hold_columns, join_trees, require, sklearn_tree, smallest, table_arrays, table_from_arrays, within
+from .trees import Boosters, Trees, check_trees, hold_columns, join_lines, join_trees, lay_out, require, sklearn_tree, smallest, table_arrays, table_from_arrays, within
 
 # %% ../nbs/51_inference.ipynb #da96717f
 _NODES = {"feature": "i n", "threshold": "f n", "left": "i n", "trees": "i g"}
@@ -393,8 +393,11 @@ def _kernels():
 def _boosted_groups(boosters):
     "Groups of trees, none of two targets, and the target of each."
     ends = tuple(boosters.first[1:].tolist())
-    groups = group_trees(boosters.table, ends=ends)
+    groups = lay_out(boosters.table, ends=ends)
     return groups, np.searchsorted(ends, np.cumsum(groups.widths) - groups.widths, side="right")
+
+
+def _walk(g): return g.nodes, g.roots, g.widths, g.steps
 
 
 class CompiledPool(PackedModel):
@@ -406,7 +409,7 @@ class CompiledPool(PackedModel):
         super().__init__(arrays, spec)
         self._kernels = _kernels()
         self._boosted = {name: self._grouped(getattr(self, f"{name}_")) for name in ("location", "profile") if getattr(self, f"{name}_")}
-        self._grown = self._records(group_trees(self.forests_.table, ends=tuple(self.forests_.tree_ends[:-1]))) if self.forests_ else None
+        self._grown = _walk(lay_out(self.forests_.table, ends=tuple(self.forests_.tree_ends[:-1]))) if self.forests_ else None
         self._points = np.stack([b.points.reshape(len(b.points), -1) for b in (self.last_bins_, self.location_bins_, self.ridge_bins_)])
         self._read = np.ascontiguousarray(self.calibration_.read_at if self.calibration_ else np.tile(LEVELS, (1, len(spec["targets"]), 1)))
         self._ridge_shares = np.ascontiguousarray(self.numbers_["ridge.shares"], float)
@@ -414,9 +417,7 @@ class CompiledPool(PackedModel):
 
     def _grouped(self, boosters):
         groups, target = _boosted_groups(boosters)
-        return self._records(groups), target, np.ascontiguousarray(boosters.value, float), boosters.start
-
-    def _records(self, g): return self._kernels.as_records(g.feature, g.threshold, g.left, g.leaf), g.roots, g.widths, g.steps
+        return _walk(groups), target, np.ascontiguousarray(boosters.value, float), boosters.start
 
     def _boost(self, name, Z):
         arrays, target, value, start = self._boosted[name]
@@ -461,12 +462,11 @@ class CompiledLiteral(PackedLiteral):
         super().__init__(arrays, spec)
         if spec["activation"] != "relu": raise TypeError(f"Got a network of {spec['activation']}, but expected relu: this model is not compiled.")
         kernels, a = _kernels(), {name: np.ascontiguousarray(v, float) if v.dtype.kind == "f" else v for name, v in self.numbers_.items()}
-        forest, (boosting, target) = group_trees(self.forest_), _boosted_groups(self.boosting_)
+        forest, (boosting, target) = lay_out(self.forest_), _boosted_groups(self.boosting_)
         join = lambda name, shift=0: np.concatenate([getattr(forest, name), getattr(boosting, name) + shift])
-        nodes = len(forest.left)
         self._ensemble, c = kernels.ensemble, np.ascontiguousarray
-        self._arguments = (a["inputs.fill"], a["inputs.mean"], a["inputs.scale"], kernels.as_records(join("feature"), join("threshold"), join("left", np.int32(nodes)), join("leaf")), join("roots", nodes), join("widths"), join("steps"),
-                           np.concatenate([np.full(len(forest.roots), -1), target]), a["forest.value"].ravel(), a["boosting.value"], len(forest.roots), a["boosting.start"],
+        self._arguments = (a["inputs.fill"], a["inputs.mean"], a["inputs.scale"], join_lines(forest.nodes, boosting.nodes), join("roots", len(forest.nodes)), join("widths"), join("steps"),
+                           np.concatenate([np.full(len(forest.widths), -1), target]), a["forest.value"].ravel(), a["boosting.value"], len(forest.widths), len(forest.roots), a["boosting.start"],
                            tuple((c(coef, float), c(bias, float)) for coef, bias in self.layers_), a["meta.coef"], a["meta.intercept"])
 
     def predict(self,
