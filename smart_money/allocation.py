@@ -186,7 +186,8 @@ class Allocation:
         return self.hard_shortfall > 0
 
 def _per_category(name, value, shape, least=-np.inf):
-    value = np.broadcast_to(np.asarray(value, float), shape)
+    value = np.asarray(value, float)
+    if value.shape != shape: value = np.broadcast_to(value, shape)
     if not (value >= least).all():
         at = tuple(int(i) for i in np.argwhere(~(value >= least))[0])
         raise ValueError(f"Got {name}{list(at)} = {value[at]}, but expected a number" + (f" of {least:g} or more." if least > -np.inf else "."))

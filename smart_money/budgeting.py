@@ -53,7 +53,8 @@ def _wanted_savings(profile, preferences, income):
 
 def _fill(tables, categories, default):
     "One row per household from its {category: number} table."
-    column, rows = {c: i for i, c in enumerate(categories)}, np.tile(np.asarray(default, float), (len(tables), 1))
+    column, rows = {c: i for i, c in enumerate(categories)}, np.empty((len(tables), len(categories)))
+    rows[:] = default
     for row, table in zip(rows, tables):
         for category, value in table.items():
             row[column[category]] = value

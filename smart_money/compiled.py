@@ -6,7 +6,8 @@
 __all__ = ['jit', 'GROUP', 'NO_MASS', 'SAME_PLACE', 'LARGEST_SHARE_OF_ATOMS', 'NEAR', 'double_inputs', 'walk_group',
            'find_leaves', 'add_leaves', 'count_leaves', 'network_shares', 'without_repeats', 'merge', 'place_knots',
            'read_levels', 'as_amounts', 'pool', 'add_layer', 'ensemble', 'knots_below', 'level_at', 'read_sides',
-           'read_excess', 'buy', 'jump_between', 'share_out', 'search_price', 'spread', 'CompiledTable']
+           'read_excess', 'read_quantiles', 'buy', 'jump_between', 'share_out', 'search_price', 'spread',
+           'CompiledTable']
 
 # %% ../nbs/39_compiled.ipynb #dcfbbb05
 import math
@@ -334,9 +335,12 @@ def ensemble(
     layers, # Coefficients and intercepts of a network of relus
     meta, intercept, # Linear combination of the 3 T predictions, shapes (T, 3 T) and (T,)
     out, # Forecasts, shape (n, T), written
-):
+): # Whether all features are finite or NaN; if not, nothing is forecast
     "Forest, boosting and network under a linear meta-learner."
     n, F, T = X.shape[0], X.shape[1], out.shape[1]
+    for i in range(n):
+        for f in range(F):
+            if math.isinf(X[i, f]): return False
     for begin in range(0, n, 64):
         size = min(64, n - begin)
         Z, forest, boosting = np.empty((size, F)), np.zeros((size, T)), np.zeros((size, T))
@@ -357,6 +361,7 @@ def ensemble(
                 total = intercept[t]
                 for s in range(T): total += meta[t, s] * forest[i, s] + meta[t, T + s] * boosting[i, s] + meta[t, 2 * T + s] * h[s]
                 out[begin + i, t] = total
+    return True
 
 # %% ../nbs/39_compiled.ipynb #9d193ae9
 @jit
@@ -416,6 +421,23 @@ def read_excess(
         if 0 < n < K: total = (v[n] - x[r]) * (levels[n] - level_at(levels, v, n, x[r])) / 2
         for k in range(n, K - 1): total += (v[k] + v[k + 1] - 2 * x[r]) * (levels[k + 1] - levels[k]) / 2
         out[r] = total
+
+# %% ../nbs/39_compiled.ipynb #9af3f9f4
+@jit
+def read_quantiles(
+    levels, # Shape (K,)
+    values, # Knots, shape (R, K)
+    p, # Levels to read, shape (P,)
+    right, # Which end of a gap: the upper one
+    out, # Shape (R, P), written
+):
+    "Quantiles at any levels."
+    for j in range(len(p)):
+        n = knots_below(levels, p[j], right)
+        low, high = max(n - 1, 0), min(n, len(levels) - 1)
+        width = levels[high] - levels[low]
+        share = min(max((p[j] - levels[low]) / width, 0.0), 1.0) if width > 0 else 0.0
+        for r in range(len(values)): out[r, j] = values[r, low] + share * (values[r, high] - values[r, low])
 
 # %% ../nbs/39_compiled.ipynb #753cbc47
 NEAR = 1e-12 # as in `allocation`
@@ -550,6 +572,16 @@ class CompiledTable(QuantileTable):
         out = np.empty(len(x))
         read_excess(self.levels, values, x, out)
         return out.reshape(shape)[()]
+
+    def quantile(self,
+        p, # Levels in [0, 1], a number or any shape P; the same for all distributions
+        side: str = "left", # "left" or "right": which end of a gap
+    ) -> np.ndarray: # Quantiles, shape (*shape, *P)
+        "Quantiles at the given levels."
+        p = self._checked_levels(p)
+        out = np.empty((self.values.size // len(self.levels), p.size))
+        read_quantiles(self.levels, np.ascontiguousarray(self.values).reshape(-1, len(self.levels)), p.ravel(), side != "left", out)
+        return out.reshape(*self.shape, *p.shape)[()]
 
     def best_budgets(self,
         available: np.ndarray, # Money to spread, at least the sum of the lower bounds, shape (n,)

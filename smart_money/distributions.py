@@ -217,15 +217,20 @@ class QuantileTable:
         "The table in one piece of memory, in which many amounts are found faster."
         return self._trusted(self.levels, np.ascontiguousarray(self.values))
 
+    @staticmethod
+    def _checked_levels(p):
+        p = np.asarray(p, float)
+        if not ((p >= 0) & (p <= 1)).all():
+            raise ValueError(f"Got {p=}, but expected levels in [0, 1].")
+        return p
+
     def quantile(
         self,
         p, # Levels in [0, 1], a number or any shape P; the same for all distributions
         side: str = "left", # "left" or "right": which end of a gap
     ) -> np.ndarray: # Quantiles, shape (*shape, *P)
         "Quantiles at the given levels."
-        p = np.asarray(p, float)
-        if not ((p >= 0) & (p <= 1)).all():
-            raise ValueError(f"Got {p=}, but expected levels in [0, 1].")
+        p = self._checked_levels(p)
         n = np.searchsorted(self.levels, p, side="left" if side == "left" else "right")
         low, high = np.maximum(n - 1, 0), np.minimum(n, len(self.levels) - 1)
         share = _fraction(p - self.levels[low], self.levels[high] - self.levels[low])

@@ -102,8 +102,11 @@ class PackedLiteral(PackedArrays):
 
     def _checked(self, X):
         X = self._shaped(X)
-        if np.isinf(X).any(): raise ValueError("Got infinite values in X, but expected numbers, or NaN where unknown.")
+        if np.isinf(X).any(): raise self._infinite()
         return X
+
+    @staticmethod
+    def _infinite(): return ValueError("Got infinite values in X, but expected numbers, or NaN where unknown.")
 
     def _inputs(self, X):
         "Filled and standardised."
@@ -473,13 +476,13 @@ class CompiledLiteral(PackedLiteral):
         X: np.ndarray, # Features, shape (n, F), NaN unknown
     ) -> np.ndarray: # Shape (n, T), or (n,) for a single target
         "Forecast spending."
-        point = self._point(self._checked(X))
+        point = self._point(self._shaped(X))
         return point[:, 0] if self.spec["one_target"] else point
 
     def _point(self, X):
-        out = np.empty((len(X), len(self.spec["targets"])))
-        kept = self.numbers_["inputs.kept"]
-        self._ensemble(np.ascontiguousarray(X if len(kept) == X.shape[1] else X[:, kept]), *self._arguments, out)
+        out, kept = np.empty((len(X), len(self.spec["targets"]))), self.numbers_["inputs.kept"]
+        read = X if len(kept) == X.shape[1] else self._checked(X)[:, kept]
+        if not self._ensemble(np.ascontiguousarray(read), *self._arguments, out): raise self._infinite()
         return out
 
 

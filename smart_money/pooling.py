@@ -278,7 +278,8 @@ class Dense:
         Z: np.ndarray, # Inputs, shape (n, F)
     ) -> np.ndarray: # Shape (n, F + flags + indicators)
         "The inputs of ridge and network, within ±4 deviations."
-        standard = np.clip(np.nan_to_num((Z - self.mean) / self.std), -4, 4)
+        standard = np.minimum(np.maximum((Z - self.mean) / self.std, -4), 4) # NaN stays NaN
+        standard = np.where(np.isnan(standard), 0.0, standard)
         return np.concatenate([standard, np.isnan(Z[:, self.flagged]), Z[:, self.code_columns] == self.code_values], axis=1)
 
 # %% ../nbs/32_pooling.ipynb #58c44e95
