@@ -175,9 +175,10 @@ def _deliver(tickets, answers, model):
 
 # %% ../nbs/73_service.ipynb #0e075128
 def settle():
-    "What is in memory now stays there: the collector of garbage need not look at it again (a tenth of a second each time, while everyone waits)."
+    "What is in memory now stays there: the collector of garbage need not look at it again (a tenth of a second each time, while everyone waits), and may look more rarely at what is new."
     gc.collect()
     gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 class _Worker:
     "A process that plans with one model."
