@@ -219,9 +219,10 @@ class StrictRequest(Request):
 class StrictRoute(APIRoute):
     "A route that takes JSON and nothing else."
     def get_route_handler(self) -> Callable:
-        "FastAPI's handler behind a check of the content type."
-        handler = super().get_route_handler()
-        json_expected = "body" in get_type_hints(self.endpoint) or JSON_BODY in ((self.openapi_extra or {}).get("requestBody", {}).get("content", {}))
+        "FastAPI's handler (or the function itself, where it takes nothing but the request) behind a check of the content type."
+        takes = get_type_hints(self.endpoint).keys() - {"return"}
+        handler = self.endpoint if takes == {"request"} else super().get_route_handler()
+        json_expected = "body" in takes or JSON_BODY in (self.openapi_extra or {}).get("requestBody", {}).get("content", {})
 
         async def strict(request: Request) -> Response:
             if json_expected and not JSON_TYPE.match(request.headers.get("content-type", "")):
