@@ -267,13 +267,13 @@ async def optimize_budget(
 ) -> Response: # A `BudgetResponse`
     "Budgets per category, their confidence, and what to change."
     service, body = _service(request), await request.body()
-    asked_of = f"{service.model.version} {dt.date.today()}" # undated expenses are planned for the month after today
-    answer = service.answers.get(body, asked_of)
+    asked_of = lambda model: f"{model.version} {dt.date.today()}" # undated expenses are planned for the month after today
+    answer = service.answers.get(body, asked_of(service.model))
     if answer is not None: return Response(answer.tobytes(), media_type=JSON_BODY)
     asked = await request.json() if body else None
     user_id = parse(BudgetRequest, asked).user_id if isinstance(asked, dict) and "user_id" in asked else None
-    answer, _ = await service.planner.plan((asked, await _learned(service, user_id)), service.settings.timeout)
-    if user_id is None: service.answers.set(body, np.frombuffer(answer, np.uint8), asked_of)
+    answer, by = await service.planner.plan((asked, await _learned(service, user_id)), service.settings.timeout)
+    if user_id is None: service.answers.set(body, np.frombuffer(answer, np.uint8), asked_of(by))
     return Response(answer, media_type=JSON_BODY)
 
 @api.post("/api/v1/budget/optimize/batch", response_model=BatchResponse, responses=problems(*WITH_BODY), tags=["budget"], summary="Plan many households' next month")

@@ -236,11 +236,6 @@ class ProcessPlanner(Planner):
         super().__init__(answer, **bounds)
         self.n_workers, self._workers, self._stopped = n_workers, [], False
 
-    @property
-    def ready(self) -> bool: # False: `plan` raises `NotReady`
-        "Whether there is a worker to plan with."
-        return bool(self._workers)
-
     async def use(self,
         model: LoadedModel, # Read from a folder
     ):
@@ -263,8 +258,9 @@ class ProcessPlanner(Planner):
         return worker
 
     def _work(self):
-        "Send batches to whoever has at most one."
-        while self._tickets and self._workers:
+        "Send batches to whoever has at most one; without anyone, plan here."
+        if not self._workers: return super()._work()
+        while self._tickets:
             worker = min(self._workers, key=lambda w: len(w.batches))
             if len(worker.batches) > 1: return
             if tickets := self._batch(): worker.send(tickets)
@@ -286,7 +282,7 @@ class ProcessPlanner(Planner):
 
     async def _replace(self, model):
         try: worker = await self._begin(model)
-        except ValueError: return # said by `ready` and by every request
+        except ValueError: return # the folder of the model has changed: what is in memory plans here
         if model is self.model and not self._stopped: self._workers.append(worker)
         else: self._retire(worker)
         self._work()
