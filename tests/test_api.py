@@ -274,8 +274,7 @@ def test_health_is_measured(running):
     assert "smart_money_requests_total" in ask(running, "/metrics")[2].decode()
 
 
-@pytest.mark.parametrize("planners", [0, 2])
-def test_a_reload_drops_nothing_and_a_damaged_model_changes_nothing(tmp_path, planners):
+def test_a_reload_drops_nothing_and_a_damaged_model_changes_nothing(tmp_path, planners=2):
     import shutil
     source = stored_model()
     shutil.copytree(source, tmp_path/"model")

@@ -166,7 +166,7 @@ def test_a_closed_pipe_is_quiet(model, tmp_path):
 
 
 def test_an_interrupt_is_quiet(tmp_path):
-    code = "import smart_money.cli as c, os, signal\n@c.app.command()\ndef wait():\n    os.kill(os.getpid(), signal.SIGINT)\n    import time; time.sleep(9)\nc.main(['wait'])"
+    code = "import smart_money.cli as c, os, signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n@c.app.command()\ndef wait():\n    os.kill(os.getpid(), signal.SIGINT)\n    import time; time.sleep(9)\nc.main(['wait'])"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert run.returncode in (130, -signal.SIGINT) and not run.stderr, run.stderr
 
