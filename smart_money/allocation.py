@@ -34,7 +34,7 @@ class _Demand:
         self.n_cells = 8 * K
         self.cell = np.searchsorted(self.levels, np.arange(self.n_cells + 1) / self.n_cells)
         self.passes = int(np.diff(self.cell).max())
-        self.jumps = np.unique(np.append(0, self.levels[:-1][step == 0]))
+        self.jumps = table.jumps
 
     def keep(self, rows):
         for name in ("weights", "lower", "upper", "top", "per_weight", "base"):

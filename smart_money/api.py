@@ -271,7 +271,8 @@ async def optimize_budget(
     answer = service.answers.get(body, asked_of(service.model))
     if answer is not None: return Response(answer.tobytes(), media_type=JSON_BODY)
     asked = await request.json() if body else None
-    user_id = parse(BudgetRequest, asked).user_id if isinstance(asked, dict) and "user_id" in asked else None
+    if isinstance(asked, dict) and "user_id" in asked: asked = parse(BudgetRequest, asked)
+    user_id = getattr(asked, "user_id", None)
     answer, by = await service.planner.plan((asked, await _learned(service, user_id)), service.settings.timeout)
     if user_id is None: service.answers.set(body, np.frombuffer(answer, np.uint8), asked_of(by))
     return Response(answer, media_type=JSON_BODY)

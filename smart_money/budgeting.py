@@ -20,7 +20,7 @@ import numpy as np
 from .allocation import Allocation, allocate
 from .distributions import QuantileTable
 from .features import FeatureEngineer, histories_from_households
-from .markets import Place, load_market, resolve_location, unknown_location_warning
+from .markets import load_market, resolve_location, unknown_location_warning
 from .schema import CATEGORIES, CATEGORY_NAMES, Expense, Household, InputError, Preferences, Problem, UserProfile, parse
 
 # %% ../nbs/54_budgeting.ipynb #c3e6cbc8

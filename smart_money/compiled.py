@@ -592,6 +592,5 @@ class CompiledTable(QuantileTable):
     ) -> tuple: # Budgets (n, C) and price of money (n,)
         "Best budgets and the price at which they fit."
         budget, price, c = np.empty(self.shape), np.empty(len(self)), np.ascontiguousarray
-        jumps = np.unique(np.append(0, self.levels[:-1][np.diff(self.levels) == 0]))
-        spread(c(available), c(reserve), self.levels, c(self.values), c(weights), c(lower), c(upper), jumps, budget, price)
+        spread(c(available), c(reserve), self.levels, c(self.values), c(weights), c(lower), c(upper), self.jumps, budget, price)
         return budget, price

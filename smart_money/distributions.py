@@ -213,6 +213,11 @@ class QuantileTable:
         key = key if isinstance(key, tuple) else (key,)
         return self._trusted(self.levels, self.values[(*key, slice(None)) if any(k is Ellipsis for k in key) else (*key, Ellipsis)])
 
+    @property
+    def jumps(self) -> np.ndarray: # Ascending, 0 among them
+        "Levels at which amounts may jump: the lowest, and those that are repeated."
+        return np.unique(np.append(0, self.levels[:-1][np.diff(self.levels) == 0]))
+
     def contiguous(self) -> "QuantileTable": # The same distributions
         "The table in one piece of memory, in which many amounts are found faster."
         return self._trusted(self.levels, np.ascontiguousarray(self.values))

@@ -19,7 +19,7 @@ import numpy as np
 
 from .caching import BatchProcessor, FeatureCache, PredictionCache, exact_key
 from .distributions import LEVELS, QuantileTable
-from .packing import (ACTIVATIONS, PackedArrays, PackedModel, check_agreement, check_layout, coarse, fixed_point, named, network_outputs, pack, probe_rows, restored)
+from .packing import (ACTIVATIONS, PackedArrays, PackedModel, check_agreement, check_layout, coarse, fixed_point, named, network_outputs, pack, probe_rows)
 from .pooling import REACH, Dense
 from .trees import Boosters, Trees, check_trees, hold_columns, join_lines, join_trees, lay_out, require, sklearn_tree, smallest, table_arrays, table_from_arrays, within
 
@@ -62,13 +62,6 @@ def _side_by_side(a, b):
     return table, join(a.leaf_number, b.leaf_number)[table.is_leaf]
 
 
-def _depth(table):
-    "Questions on the longest way."
-    level, depth = np.arange(table.n_trees), 0
-    while len(level := level[~table.is_leaf[level]]): level, depth = np.concatenate([table.left[level], table.left[level] + 1]), depth + 1
-    return depth
-
-
 class PackedLiteral(PackedArrays):
     "The specification's ensemble as flat arrays; predicts with numpy alone."
     def __init__(self,
@@ -82,7 +75,7 @@ class PackedLiteral(PackedArrays):
     @cached_property
     def walk_(self) -> tuple: # Table, leaf numbers of forest or boosting, and the depths of both
         "All trees side by side; made when first needed, so that loading does not wait for it."
-        return *_side_by_side(self.forest_, self.boosting_.table), _depth(self.forest_), _depth(self.boosting_.table)
+        return *_side_by_side(self.forest_, self.boosting_.table), self.forest_.depths.max(), self.boosting_.table.depths.max()
 
     _check = staticmethod(_check_literal)
 

@@ -50,6 +50,16 @@ class Trees:
         return tree
 
     @cached_property
+    def depths(self) -> np.ndarray: # Shape (K,)
+        "Steps from the root to the deepest leaf of each tree."
+        steps, level, depth = np.zeros(self.n_trees, np.int64), np.arange(self.n_trees), 0
+        while len(level := level[~self.is_leaf[level]]):
+            depth += 1
+            steps[self.tree[level]] = depth
+            level = np.concatenate([self.left[level], self.left[level] + 1])
+        return steps
+
+    @cached_property
     def leaf_number(self) -> np.ndarray: # Shape (N,)
         "Leaves are numbered in the order of the table."
         return np.cumsum(self.is_leaf) - 1
@@ -176,8 +186,7 @@ def lay_out(
     if step.max() > 65_535 or feature.max() > 65_535 or table.leaf_number[-1] >= 1 << 24: raise ValueError(f"Got trees of {np.bincount(table.tree).max():,} nodes, {table.leaf_number[-1] + 1:,} leaves in all, and {table.feature.max() + 1:,} columns, but expected fewer than some 40,000, 16,777,216 and 65,535.")
     for name, values in dict(threshold=np.where(table.is_leaf, table.leaf_number, table.threshold), step=step, feature=feature).items(): nodes[name][place] = values
     first = np.unique(np.concatenate([np.arange(a, b, size) for a, b in zip((0, *ends), (*ends, table.n_trees))]).astype(int))
-    group = np.searchsorted(first, table.tree, side="right") - 1
-    return Layout(nodes, place[:table.n_trees], np.diff(np.append(first, table.n_trees)), _levels(table, group, len(first)))
+    return Layout(nodes, place[:table.n_trees], np.diff(np.append(first, table.n_trees)), np.maximum.reduceat(table.depths, first))
 
 
 def _places(table):
@@ -196,16 +205,6 @@ def _places(table):
     lines = lines[np.argsort(table.tree[lines.max(1)], kind="stable")].ravel()
     place[lines[lines >= 0]] = np.flatnonzero(lines >= 0)
     return place, len(lines) // LINE
-
-
-def _levels(table, group, n_groups):
-    "Steps from the roots to the deepest leaf of each group."
-    steps, level, depth = np.zeros(n_groups, np.int64), np.arange(table.n_trees), 0
-    while len(level := level[~table.is_leaf[level]]):
-        depth += 1
-        steps[group[level]] = depth
-        level = np.concatenate([table.left[level], table.left[level] + 1])
-    return steps
 
 # %% ../nbs/35_trees.ipynb #36059768
 def smallest(

@@ -275,9 +275,9 @@ def test_health_is_measured(running):
     assert "smart_money_requests_total" in ask(running, "/metrics")[2].decode()
 
 
-def test_a_reload_drops_nothing_and_a_damaged_model_changes_nothing(tmp_path, planners=2):
+def test_a_reload_drops_nothing_and_a_damaged_model_changes_nothing(tmp_path):
     import shutil
-    source = stored_model()
+    source, planners = stored_model(), 2
     shutil.copytree(source, tmp_path/"model")
     with service(tmp_path, model=tmp_path/"model", planners=planners, answer_cache=0) as running, ThreadPoolExecutor(5) as pool:
         version, bodies = running.get("/api/v1/model/health")["model_version"], households(50)
